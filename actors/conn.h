@@ -1,0 +1,63 @@
+/* conn: the connection actor: one socket, pinned to its worker. It speaks HTTP (routes, tokens, limits) and, after
+ * an upgrade, frames. What belongs to messages is in chat.h; conn calls it and it calls back here. */
+#pragma once
+#include "actors/verbs.h"
+#include "base/conf.h"
+#include "base/json.h"
+#include "net/net.h"
+
+struct chat;
+
+/* Open to the actors floor: hub, chat and the http_ files read it; conn.c writes it. */
+typedef struct conn {
+    actor_t *self;
+    net_conn_t *net;
+    int64_t user;           /* 0 until known */
+    int64_t fam;            /* login of the token in use; 0 = open mode without token */
+    int64_t token_exp_ms;
+    char *device, *platform; /* of a WebSocket; pooled texts, NULL on HTTP */
+    struct chat *chat;      /* chat's state of this socket; NULL until it needs one */
+    struct conn *hub_next, *hub_prev;
+    struct http_call *http; /* the HTTP request being answered, NULL = none */
+    struct conn_edge *edge; /* conn.c's own: rates, presence list, NULL until needed */
+    uint8_t listener;
+    bool ws, open_mode, welcomed, closing;
+} conn_t;
+
+/* One incoming frame, valid during the call. */
+typedef struct frame_in {
+    const json_doc_t *doc;
+    json_at_t data;         /* 0 = absent */
+    slice_t type, id;       /* id {NULL,0} = none */
+} frame_in_t;
+
+/* --- what conn gives --- */
+void conn_text(conn_t *c, slice_t payload); /* one text frame, now queued */
+/* {"type":"error","id":..,"data":{"error","code","client_msg_id"?,"retry_after_ms"?},"ts"}; text NULL = the code's own. */
+void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id, uint32_t retry_after_ms);
+/* {"type":"notify","id":..,"data":{"status":"ok"<extra>},"ts"}; extra begins with a comma or is empty. */
+void conn_notify_ok(conn_t *c, slice_t id, slice_t extra);
+void conn_close(conn_t *c, uint16_t code);
+
+/* --- one HTTP request being answered --- */
+typedef struct http_call {
+    const struct route *route;
+    int64_t user, fam;
+    char device[65];        /* acting device, "" = unknown */
+    char request_id[65];
+    int64_t path_id[2];     /* {id} segments in order */
+    char *query;            /* raw, owned */
+    buf_t body;             /* raw, owned; parsed by the handler with the worker's document */
+    net_addr_t address;     /* after trusted proxies */
+    uint64_t started_ns, timer;
+    uint32_t call_id;       /* the one request to another actor it waits for */
+    bool head, close;
+} http_call_t;
+
+/* Answers conn's open HTTP request. data: JSON of `data`; extra: more envelope members, begins with a comma, or empty. */
+void conn_http_ok(conn_t *c, slice_t data, slice_t extra);
+void conn_http_error(conn_t *c, int err, const char *text, uint32_t retry_after_ms);
+/* The worker's scratch document, for one parse at a time. */
+json_doc_t *conn_doc(conn_t *c);
+/* Query parameter by name, percent-decoded into room; false: absent or empty. Bad escapes were refused before. */
+bool conn_query(conn_t *c, const char *name, char *room, size_t size, slice_t *out);

@@ -1,0 +1,9 @@
+/* clock: the only file that asks the system for time. Everything above takes time from its runtime, which
+ * takes it from here or from a logical clock. Any thread. */
+#pragma once
+#include <stdint.h>
+
+uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
+int64_t clock_wall_ms(void);  /* unix time in ms */
+uint64_t clock_ticks(void);   /* rdtsc where there is one, else mono: for accounts, a few ns */
+double clock_ticks_per_us(void);

@@ -1,0 +1,31 @@
+/* stat: counters, gauges and histograms of the whole process. Each thread adds to its own cells (no atomic
+ * read-modify-write), readers add them up. The list is stat_names.def; admin/metrics renders it. */
+#pragma once
+#include <stdint.h>
+
+enum stat_id {
+#define COUNTER(id, name, label, help) STAT_##id,
+#define GAUGE(id, name, help)          STAT_##id,
+#define HISTOGRAM(id, name, help)
+#include "base/stat_names.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+    STAT_COUNT
+};
+enum stat_hist {
+#define COUNTER(id, name, label, help)
+#define GAUGE(id, name, help)
+#define HISTOGRAM(id, name, help) HIST_##id,
+#include "base/stat_names.def"
+#undef COUNTER
+#undef GAUGE
+#undef HISTOGRAM
+    HIST_COUNT
+};
+
+void stat_add(enum stat_id id, int64_t n); /* gauges too: add and subtract */
+int64_t stat_read(enum stat_id id);        /* sum over all threads, the ended ones included */
+void stat_observe(enum stat_hist id, uint64_t us);
+#define HIST_BUCKETS 20                     /* upper bounds in us: 50 100 250 500 1000 ... see stat.c */
+void stat_hist_read(enum stat_hist id, uint64_t bucket[HIST_BUCKETS], uint64_t *count, uint64_t *sum_us);
