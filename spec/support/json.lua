@@ -30,23 +30,27 @@ local value
 local function blanks(s, at) return s:match("^[ \t\r\n]*()", at) end
 
 local plain = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t", ['"'] = '"', ["\\"] = "\\", ["/"] = "/"}
-local function string_at(s, at)
-    local stop = at
-    repeat
-        stop = assert(s:find('[\\"]', stop), "open string")
-        if s:byte(stop) == 92 then stop = stop + 2 end
-    until s:byte(stop) == 34 and (stop == at or true)
-    local raw = s:sub(at, stop - 1)
-    if raw:find("\\", 1, true) then
-        raw = raw:gsub("\\u([dD][89abAB]%x%x)\\u([dD][c-fC-F]%x%x)", function(hi, lo)
-            return utf8.char(0x10000 + ((tonumber(hi, 16) & 0x3ff) << 10) + (tonumber(lo, 16) & 0x3ff))
-        end):gsub("\\(u?)(%x?%x?%x?%x?)", function(u, hex)
-            if u == "u" then return utf8.char(tonumber(hex, 16)) end
-            return nil
-        end)
-        raw = raw:gsub("\\(.)", plain)
+
+-- one escape behind a backslash at `at`: its text and where it ends
+local function escape(s, at)
+    local c = s:sub(at, at)
+    if c ~= "u" then return assert(plain[c], "bad escape"), at + 1 end
+    local code = tonumber(s:sub(at + 1, at + 4), 16)
+    if code >= 0xD800 and code < 0xDC00 then
+        code = 0x10000 + ((code & 0x3ff) << 10) + (tonumber(s:sub(at + 7, at + 10), 16) & 0x3ff)
+        at = at + 6
     end
-    return raw, stop + 1
+    return utf8.char(code), at + 5
+end
+
+local function string_at(s, at)
+    local parts = {}
+    while true do
+        local stop = assert(s:find('[\\"]', at), "open string")
+        parts[#parts + 1] = s:sub(at, stop - 1)
+        if s:byte(stop) == 34 then return table.concat(parts), stop + 1 end
+        parts[#parts + 1], at = escape(s, stop + 1)
+    end
 end
 
 local function object(s, at)
