@@ -27,5 +27,7 @@ enum stat_hist {
 void stat_add(enum stat_id id, int64_t n); /* gauges too: add and subtract */
 int64_t stat_read(enum stat_id id);        /* sum over all threads, the ended ones included */
 void stat_observe(enum stat_hist id, uint64_t us);
-#define HIST_BUCKETS 20                     /* upper bounds in us: 50 100 250 500 1000 ... see stat.c */
+#define HIST_BUCKETS 20
+extern const uint64_t stat_hist_bound[HIST_BUCKETS]; /* upper bounds in us: 50 100 250 ..., the last UINT64_MAX (+Inf) */
+/* Counts per bucket (not cumulated). */
 void stat_hist_read(enum stat_hist id, uint64_t bucket[HIST_BUCKETS], uint64_t *count, uint64_t *sum_us);

@@ -1,0 +1,59 @@
+/* clock: see clock.h. Any thread. */
+#include "base/clock.h"
+#include <pthread.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+uint64_t clock_mono_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+int64_t clock_wall_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+#if defined(__x86_64__)
+#define CALIBRATE_NS 2000000u /* shorter than this the two clocks cannot be compared well */
+
+static uint64_t start_ticks, start_ns;
+static double per_us;
+static pthread_once_t calibrated = PTHREAD_ONCE_INIT;
+
+__attribute__((constructor)) static void start(void) {
+    start_ns = clock_mono_ns();
+    start_ticks = __rdtsc();
+}
+
+/* Usually the process is older than 2 ms by now and nothing is waited for. */
+static void calibrate(void) {
+    uint64_t now;
+    do
+        now = clock_mono_ns();
+    while (now - start_ns < CALIBRATE_NS);
+    per_us = (double)(__rdtsc() - start_ticks) * 1000.0 / (double)(now - start_ns);
+}
+
+uint64_t clock_ticks(void) {
+    return __rdtsc();
+}
+
+double clock_ticks_per_us(void) {
+    pthread_once(&calibrated, calibrate);
+    return per_us;
+}
+#else
+uint64_t clock_ticks(void) {
+    return clock_mono_ns();
+}
+
+double clock_ticks_per_us(void) {
+    return 1000.0;
+}
+#endif
