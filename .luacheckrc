@@ -1,0 +1,15 @@
+std = "lua54"
+max_line_length = 130
+codes = true
+-- what the runtime gives to every script (lua/API.md)
+files["lua"] = {
+    read_globals = {
+        "fail", "store", "kv", "stream", "crypt", "call", "send", "after", "cancel", "now", "conf", "log", "json", "hash",
+        "random", "token", "push", "sockets", "conversation", "presence", "login",
+    },
+}
+files["spec"] = {std = "+busted"}
+files["spec/lua"] = {std = "+busted", globals = {
+    "fail", "store", "kv", "stream", "crypt", "call", "send", "after", "cancel", "now", "conf", "log", "json", "hash",
+    "random", "token", "push", "sockets", "conversation", "presence", "login",
+}}
