@@ -22,11 +22,11 @@ __attribute__((constructor)) static void start(void) {
     seed[3] |= 1;
 }
 
-static uint64_t rotate(uint64_t x, int n) {
+static inline uint64_t rotate(uint64_t x, int n) {
     return x << n | x >> (64 - n);
 }
 
-static void sip_round(uint64_t v[4]) {
+static inline void sip_round(uint64_t v[4]) {
     v[0] += v[1];
     v[2] += v[3];
     v[1] = rotate(v[1], 13) ^ v[0];

@@ -1,6 +1,8 @@
 /* json: strict RFC 8259 into a flat array of nodes, and the writer for it. Made for frames of a hundred
  * bytes (parsed in place, no allocation once the document has grown) and for bodies of a megabyte.
  * Strict: UTF-8 is checked, depth is capped, U+0000 and lone surrogates are refused, trailing bytes are refused.
+ * Numbers: what fits 64 bits and has no fraction or exponent is JSON_INT, the rest (also -0) JSON_REAL; a number beyond
+ * a double (1e999) is refused.
  * A repeated key: the last one counts. A key with null counts as absent. One document serves one thread. */
 #pragma once
 #include "base/buf.h"
@@ -36,14 +38,20 @@ uint32_t json_count(const json_doc_t *doc, json_at_t at);
 /* true and the value if the node is of that type. json_int: written as digits only (no sign, fraction,
  * exponent), below 2^53. json_number: any number. */
 bool json_int(const json_doc_t *doc, json_at_t at, int64_t *out);
+/* Any integer without fraction or exponent that fits (JSON_INT): for scripts, which keep integers integers. */
+bool json_int64(const json_doc_t *doc, json_at_t at, int64_t *out);
 bool json_number(const json_doc_t *doc, json_at_t at, double *out);
 bool json_bool(const json_doc_t *doc, json_at_t at, bool *out);
 bool json_string(const json_doc_t *doc, json_at_t at, slice_t *out);
 
 /* Writer: compact, appends to a buf. json_add_string adds quotes and escapes; the bytes must be valid UTF-8. */
 void json_add_string(buf_t *b, slice_t s);
-/* ,"key": — or without the comma right after { or [ . The key is plain ASCII. */
+/* ,"key": — or without the comma right after { or [ (into an empty buffer: with it). The key is plain ASCII. */
 void json_add_key(buf_t *b, const char *key);
 void json_add_int(buf_t *b, const char *key, int64_t n);
 void json_add_bool(buf_t *b, const char *key, bool v);
 void json_add_text(buf_t *b, const char *key, slice_t v);
+/* A number as short as it can be read back from; v must be finite. */
+void json_add_real(buf_t *b, double v);
+/* The node with everything below it, as compact JSON (no key, no comma in front). */
+void json_add_node(buf_t *b, const json_doc_t *doc, json_at_t at);
