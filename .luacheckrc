@@ -1,5 +1,5 @@
 std = "lua54"
-max_line_length = 130
+max_line_length = 140
 codes = true
 -- what the runtime gives to every script (lua/API.md)
 files["lua"] = {

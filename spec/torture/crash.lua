@@ -9,7 +9,6 @@ package.path = "./?.lua;" .. package.path
 package.cpath = "build/?.so;" .. package.cpath
 local P = require "parley_spec"
 local node = require "spec.support.node"
-local ws = require "spec.support.ws"
 local json = require "spec.support.json"
 
 local seed = math.tointeger(tonumber(arg[1] or "") or os.time())
