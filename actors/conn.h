@@ -20,8 +20,11 @@ typedef struct conn {
     struct conn *hub_next, *hub_prev;
     struct http_call *http; /* the HTTP request being answered, NULL = none */
     struct conn_edge *edge; /* conn.c's own: rates, presence list, NULL until needed */
+    uint64_t frames_ns;     /* limits.ws_frames: a bucket of limit.h */
+    uint32_t live_at;       /* place in the worker's liveness list */
+    uint32_t serials;       /* HTTP requests so far */
     uint8_t listener;
-    bool ws, open_mode, welcomed, closing;
+    bool ws, open_mode, welcomed, closing, heard, bench, paused, echo;
 } conn_t;
 
 /* One incoming frame, valid during the call. */
@@ -50,9 +53,20 @@ typedef struct http_call {
     buf_t body;             /* raw, owned; parsed by the handler with the worker's document */
     net_addr_t address;     /* after trusted proxies */
     uint64_t started_ns, timer;
-    uint32_t call_id;       /* the one request to another actor it waits for */
-    bool head, close;
+    uint32_t call_id;       /* the one request to another actor it waits for, 0 = none */
+    uint32_t serial;        /* of this request on its connection. Put it into the cookie of what you wait for: a reply is
+                               stale (the deadline answered) unless conn_http_waits says that it is not */
+    bool head, close, handled;
+    uint8_t method;         /* http_method_t */
+    slice_t cors;           /* the listed origin that asks, or empty */
+    char if_none_match[72];
+    struct ws_opening *opening; /* a handshake that waits for the inbox */
 } http_call_t;
+
+/* Is the connection's open request still the one with this serial? */
+static inline bool conn_http_waits(const conn_t *c, uint32_t serial) {
+    return c->http && c->http->serial == serial;
+}
 
 /* Answers conn's open HTTP request. data: JSON of `data`; extra: more envelope members, begins with a comma, or empty. */
 void conn_http_ok(conn_t *c, slice_t data, slice_t extra);

@@ -25,5 +25,9 @@ enum verb {
     /* to a conn */
     VERB_REPLY,           /* any answer a conn waits for; the cookie says which */
     VERB_TICK,
-    VERB_PRESENCE
+    VERB_PRESENCE,
+    /* the edge's own answers and timers (edge.h) */
+    VERB_EDGE = MSG_USER + 100,
+    /* everything from here on that reaches a conn goes to chat_message */
+    VERB_CHAT = MSG_USER + 200
 };
