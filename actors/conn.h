@@ -23,8 +23,9 @@ typedef struct conn {
     uint64_t frames_ns;     /* limits.ws_frames: a bucket of limit.h */
     uint32_t live_at;       /* place in the worker's liveness list */
     uint32_t serials;       /* HTTP requests so far */
-    uint8_t listener;
-    bool ws, open_mode, welcomed, closing, heard, bench, paused, echo;
+    uint64_t ping_ns;       /* when the next control ping is due */
+    uint8_t listener, silent; /* visits of the sweep in a row without a byte from the peer */
+    bool ws, open_mode, welcomed, closing, heard, bench, paused, echo, expiring;
 } conn_t;
 
 /* One incoming frame, valid during the call. */
@@ -56,11 +57,13 @@ typedef struct http_call {
     uint32_t call_id;       /* the one request to another actor it waits for, 0 = none */
     uint32_t serial;        /* of this request on its connection. Put it into the cookie of what you wait for: a reply is
                                stale (the deadline answered) unless conn_http_waits says that it is not */
-    bool head, close, handled;
+    bool head, close, handled, device_named;
     uint8_t method;         /* http_method_t */
     slice_t cors;           /* the listed origin that asks, or empty */
     char if_none_match[72];
     struct ws_opening *opening; /* a handshake that waits for the inbox */
+    int64_t *ids;               /* of row 21 */
+    uint32_t id_count;
 } http_call_t;
 
 /* Is the connection's open request still the one with this serial? */

@@ -1,0 +1,158 @@
+/* conn: the connection actor: what net tells goes to the files that know it, and the connection's
+ * end. One per socket, pinned to its worker; an idle one is this state and nothing else. */
+#include "actors/chat.h"
+#include "actors/edge.h"
+#include "actors/hub.h"
+
+static int init(actor_t *self, void *state, const void *arg) {
+    conn_t *c = state;
+    c->self = self;
+    c->net = (net_conn_t *)(uintptr_t)arg;
+    c->listener = (uint8_t)net_listener(c->net);
+    c->live_at = UINT32_MAX;
+    return ERR_OK;
+}
+
+static void handle(actor_t *self, void *state, msg_t *m) {
+    conn_t *c = state;
+    (void)self;
+    if (!c->net)
+        return; /* the socket is gone, only the actor's end is missing */
+    switch (m->verb) {
+    case VERB_LUA:
+        lua_answer(c, m);
+        break;
+    case VERB_DEADLINE:
+        http_deadline(c, (uint32_t)m->cookie);
+        break;
+    case VERB_ATTACHED:
+        ws_attached(c, m);
+        break;
+    case VERB_CLOSE:
+        conn_close(c, (uint16_t)m->cookie);
+        break;
+    case VERB_PRESENCE:
+        presence_push(c, m);
+        break;
+    case VERB_PRESENCE_HTTP:
+        presence_http_rows(c, m);
+        break;
+    case VERB_PRESENCE_SUB:
+        presence_sub_rows(c, m);
+        break;
+    case VERB_IGNORED:
+        break;
+    case MSG_STOP:
+        net_abort(c->net);
+        break;
+    default:
+        chat_message(c, m);
+    }
+}
+
+/* --- what net tells --- */
+
+static void on_request(actor_t *self, void *state, net_conn_t *net, const http_request_t *req) {
+    (void)self, (void)net;
+    http_request(state, req);
+}
+
+static void on_body(actor_t *self, void *state, net_conn_t *net, slice_t bytes, bool last) {
+    (void)self, (void)net;
+    http_body(state, bytes, last);
+}
+
+static void on_message(actor_t *self, void *state, net_conn_t *net, bool text, char *at,
+                       size_t len) {
+    (void)self, (void)net;
+    frame_message(state, text, at, len);
+}
+
+static bool on_frame(actor_t *self, void *state, net_conn_t *net, uint8_t opcode, bool fin) {
+    (void)self, (void)net;
+    return frame_allowed(state, opcode, fin);
+}
+
+static void on_room(actor_t *self, void *state, net_conn_t *net) {
+    conn_t *c = state;
+    (void)self;
+    if (c->paused) {
+        c->paused = false;
+        net_pause(net, false);
+    }
+    if (c->welcomed && !c->closing)
+        chat_room(c);
+}
+
+static void count_close(uint16_t code) {
+    static const struct {
+        uint16_t code;
+        enum stat_id id;
+    } known[] = {{1000, STAT_CLOSE_1000}, {1001, STAT_CLOSE_1001}, {1002, STAT_CLOSE_1002},
+                 {1005, STAT_CLOSE_1005}, {1006, STAT_CLOSE_1006}, {1007, STAT_CLOSE_1007},
+                 {1008, STAT_CLOSE_1008}, {1009, STAT_CLOSE_1009}, {1011, STAT_CLOSE_1011},
+                 {1012, STAT_CLOSE_1012}, {4001, STAT_CLOSE_4001}, {4002, STAT_CLOSE_4002},
+                 {4003, STAT_CLOSE_4003}, {4004, STAT_CLOSE_4004}};
+    enum stat_id id = STAT_CLOSE_OTHER;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i].code == code)
+            id = known[i].id;
+    stat_add(id, 1);
+}
+
+static void leave(conn_t *c) {
+    live_remove(c);
+    chat_closed(c);
+    hub_leave(c);
+    presence_close(c);
+    ws_detach(c, c->user);
+    c->welcomed = false;
+}
+
+static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code) {
+    conn_t *c = state;
+    (void)net;
+    http_drop(c);
+    if (c->ws) {
+        count_close(code);
+        stat_add(STAT_WS_CONNECTIONS, -1);
+    }
+    if (c->welcomed)
+        leave(c);
+    c->closing = true;
+    c->net = NULL;
+    actor_exit(self, ERR_OK);
+}
+
+static void ended(actor_t *self, void *state, int reason) {
+    conn_t *c = state;
+    (void)self, (void)reason;
+    if (c->device)
+        pool_free(c->device, (size_t)(c->platform - c->device) + strlen(c->platform) + 1);
+    if (c->edge)
+        pool_free(c->edge, sizeof *c->edge);
+}
+
+static const actor_class_t conn_class = {
+    .name = "conn",
+    .place = ACTOR_PINNED,
+    .restart = ACTOR_NEVER,
+    .state_size = sizeof(conn_t),
+    .init = init,
+    .handle = handle,
+    .ended = ended,
+};
+
+static const net_handler_t handler = {
+    .cls = &conn_class,
+    .request = on_request,
+    .body = on_body,
+    .message = on_message,
+    .frame = on_frame,
+    .room = on_room,
+    .closed = on_closed,
+};
+
+const net_handler_t *edge_handler(void) {
+    return &handler;
+}

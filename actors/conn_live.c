@@ -1,0 +1,249 @@
+/* conn_live: what time does to sockets (PROTOCOL.md section 7.3, 7.4, 7.7): pings spread over the
+ * interval, dead and slow peers, tokens that run out, the farewell of a drain. One sweeper actor
+ * per worker walks a compact list of (when, connection); no connection has a timer of its own. */
+#include "actors/edge.h"
+#include "base/log.h"
+
+#define MS          1000000ull
+#define EXPIRING_MS 60000
+
+static uint64_t now_of(const conn_t *c) {
+    return actor_now_ns(c->self);
+}
+
+/* --- the list --- */
+
+void live_add(conn_t *c) {
+    edge_worker_t *w = edge_at(c);
+    if (w->live_count == w->live_cap) {
+        uint32_t cap = w->live_cap ? w->live_cap * 2 : 64;
+        live_slot_t *grown = pool_alloc(cap * sizeof *grown);
+        if (w->live_count)
+            memcpy(grown, w->live, w->live_count * sizeof *grown);
+        pool_free(w->live, w->live_cap * sizeof *grown);
+        w->live = grown;
+        w->live_cap = cap;
+    }
+    c->live_at = w->live_count;
+    /* the first ping falls anywhere in the interval: so they stay spread */
+    c->ping_ns = now_of(c) + actor_random(c->self) % (w->edge->ping_ms * MS);
+    w->live[w->live_count++] = (live_slot_t){c, now_of(c)};
+}
+
+void live_remove(conn_t *c) {
+    edge_worker_t *w = edge_at(c);
+    uint32_t at = c->live_at;
+    if (at >= w->live_count || w->live[at].conn != c)
+        return;
+    w->live[at] = w->live[--w->live_count];
+    w->live[at].conn->live_at = at;
+}
+
+void live_soon(conn_t *c) {
+    edge_worker_t *w = edge_at(c);
+    if (c->live_at < w->live_count && w->live[c->live_at].conn == c)
+        w->live[c->live_at].due_ns = 0;
+}
+
+/* --- one connection --- */
+
+/* Gives when the token's time must be looked at next; UINT64_MAX: never. */
+static uint64_t check_token(conn_t *c, const edge_t *e, uint64_t now) {
+    if (c->token_exp_ms == 0)
+        return UINT64_MAX;
+    int64_t left = c->token_exp_ms - actor_wall_ms(c->self);
+    if (left <= EXPIRING_MS && !c->expiring) {
+        c->expiring = true;
+        frame_token_expiring(c);
+    }
+    int64_t end = left + (int64_t)e->expiry_ms;
+    if (end <= 0) {
+        conn_close(c, 4001);
+        return UINT64_MAX;
+    }
+    int64_t wait = c->expiring ? end : left - EXPIRING_MS;
+    return now + (uint64_t)wait * MS;
+}
+
+static bool is_dead(conn_t *c, const edge_t *e, const net_life_t *life, uint64_t now) {
+    uint64_t sign = life->last_recv_ns > life->last_ack_ns ? life->last_recv_ns : life->last_ack_ns;
+    if (life->zero_window ? life->probes >= 2 : true)
+        if (now - sign >= e->dead_ms * MS && now > sign)
+            return true;
+    return e->pong_ms && !c->open_mode && now > life->last_recv_ns &&
+           now - life->last_recv_ns >= e->pong_ms * MS;
+}
+
+static bool is_slow(const edge_t *e, const net_life_t *life, uint32_t queued, uint64_t now) {
+    return queued > e->queue_soft && now > life->last_ack_ns &&
+           now - life->last_ack_ns >= e->slow_ms * MS;
+}
+
+/* Asks the kernel only about sockets from which nothing was heard since the last visits, or with a
+ * long queue. */
+static void check_peer(conn_t *c, const edge_t *e, uint64_t now) {
+    uint32_t queued = net_queued(c->net);
+    net_life_t life;
+    if (c->heard && queued <= e->queue_soft) {
+        c->heard = false;
+        c->silent = 0;
+        return;
+    }
+    if (!c->heard && c->silent < UINT8_MAX)
+        c->silent++;
+    c->heard = false;
+    if (queued <= e->queue_soft && c->silent < e->silent_visits)
+        return;
+    net_life(c->net, &life);
+    if (is_dead(c, e, &life, now))
+        net_abort(c->net);
+    else if (is_slow(e, &life, queued, now))
+        conn_close(c, 4003);
+}
+
+static uint64_t visit(conn_t *c, const edge_t *e, uint64_t now) {
+    uint64_t due = now + e->visit_ms * MS;
+    uint64_t token = check_token(c, e, now);
+    if (c->closing)
+        return due;
+    if (now >= c->ping_ns) {
+        net_ws_ping(c->net);
+        c->ping_ns += e->ping_ms * MS;
+        if (c->ping_ns <= now)
+            c->ping_ns = now + e->ping_ms * MS;
+    }
+    check_peer(c, e, now);
+    due = token < due ? token : due;
+    return c->ping_ns < due ? c->ping_ns : due;
+}
+
+/* --- the sweep --- */
+
+/* This worker's part of the drain: so many sockets a sweep that all are gone in drain.time. */
+static void drain_some(edge_worker_t *w) {
+    uint32_t sweeps = w->edge->drain_ms / w->edge->sweep_ms;
+    if (w->drain_left == 0)
+        w->drain_left = sweeps ? sweeps : 1;
+    uint32_t open = 0, part;
+    for (uint32_t i = 0; i < w->live_count; i++)
+        open += !w->live[i].conn->closing;
+    part = (open + w->drain_left - 1) / w->drain_left;
+    if (w->drain_left > 1)
+        w->drain_left--;
+    for (uint32_t i = w->live_count; i-- > 0 && part > 0;) {
+        conn_t *c = w->live[i].conn;
+        if (c->closing)
+            continue;
+        conn_close(c, 1012);
+        part--;
+    }
+}
+
+static void sweep(actor_t *self, edge_worker_t *w) {
+    uint64_t now = actor_now_ns(self);
+    /* backwards: a removed one is replaced by the last, which was seen already */
+    for (uint32_t i = w->live_count; i-- > 0;)
+        if (i < w->live_count && w->live[i].due_ns <= now) {
+            conn_t *c = w->live[i].conn;
+            uint64_t due = visit(c, w->edge, now);
+            if (i < w->live_count && w->live[i].conn == c)
+                w->live[i].due_ns = due;
+        }
+    if (atomic_load_explicit(&w->edge->draining, memory_order_relaxed))
+        drain_some(w);
+}
+
+/* Shared tables forget what is over; one worker does it for all. */
+static void forget_old(actor_t *self, edge_t *e) {
+    limit_sweep(e->limits, actor_now_ns(self));
+    login_sweep(e->logins, actor_wall_ms(self));
+}
+
+typedef struct sweeper {
+    uint64_t forget_ns;
+} sweeper_t;
+
+static void ask_store(actor_t *self, edge_t *e) {
+    buf_t none = {0};
+    store_run(e->store, self, e->op_ping, &none, 2000, VERB_READYZ, 0);
+}
+
+static void tick(actor_t *self, sweeper_t *s, edge_worker_t *w) {
+    sweep(self, w);
+    if (w->index == 0 && actor_now_ns(self) >= s->forget_ns) {
+        s->forget_ns = actor_now_ns(self) + 1000 * MS;
+        forget_old(self, w->edge);
+        ask_store(self, w->edge);
+    }
+    actor_after(self, w->edge->sweep_ms, VERB_SWEEP, 0);
+}
+
+static void load_revoked(actor_t *self, edge_t *e) {
+    buf_t params = {0};
+    value_add_int(&params, actor_wall_ms(self) - e->revoke_ms);
+    store_run(e->store, self, e->op_revoked, &params, 30000, VERB_LOADED, 0);
+}
+
+static void loaded(actor_t *self, edge_t *e, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    if (m->err != ERR_OK)
+        log_die("edge", "cannot read the revoked logins: %s", err_name(m->err));
+    if (store_rows_open(&rows, m))
+        while (store_rows_next(&rows, &row)) {
+            int64_t fam = value_next_int(&row);
+            login_revoke(e->logins, fam, value_next_int(&row) + e->revoke_ms);
+        }
+    log_info("edge", "revoked logins loaded count=%zu", login_count(e->logins));
+    atomic_store(&e->store_ok_ms, actor_wall_ms(self));
+    atomic_store(&e->loaded, true);
+}
+
+static void handle(actor_t *self, void *state, msg_t *m) {
+    edge_worker_t *w = edge_here(self);
+    switch (m->verb) {
+    case VERB_SWEEP:
+        if (m->cookie == 1) /* the first one */
+            load_revoked(self, w->edge);
+        tick(self, state, w);
+        break;
+    case VERB_TICK:
+        sweep(self, w);
+        break;
+    case VERB_LOADED:
+        loaded(self, w->edge, m);
+        break;
+    case VERB_READYZ:
+        if (m->err == ERR_OK)
+            atomic_store(&w->edge->store_ok_ms, actor_wall_ms(self));
+        break;
+    case MSG_STOP:
+        actor_exit(self, ERR_OK);
+        break;
+    default:
+        break;
+    }
+}
+
+static const actor_class_t sweeper_class = {
+    .name = "sweeper",
+    .place = ACTOR_PINNED,
+    .restart = ACTOR_ALWAYS,
+    .state_size = sizeof(sweeper_t),
+    .handle = handle,
+};
+
+void live_start(edge_t *e) {
+    for (uint32_t i = 0; i < e->worker_count; i++) {
+        msg_t *first = msg_new(VERB_SWEEP, 0);
+        first->cookie = i == 0;
+        e->sweeper[i] = actor_spawn(e->rt, NULL, &sweeper_class, i, (int)i, NULL);
+        if (runtime_send(e->rt, e->sweeper[i], first) != ERR_OK)
+            log_die("edge", "no sweeper on worker %u", i);
+    }
+}
+
+void live_now(edge_t *e) {
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        runtime_send(e->rt, e->sweeper[i], msg_new(VERB_TICK, 0));
+}

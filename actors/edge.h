@@ -1,0 +1,215 @@
+/* edge: what the files of the edge (conn_*.c, http_*.c, inbox.c, api.c) share: one edge_t per node
+ * with the settings read once, one edge_worker_t per worker in the slot LOCAL_APP. main makes it;
+ * nobody above includes it. */
+#pragma once
+#include "actors/conn.h"
+#include "actors/limit.h"
+#include "actors/login.h"
+#include "actors/routes.h"
+#include "actors/token.h"
+#include "base/err.h"
+#include "base/pool.h"
+#include "base/stat.h"
+#include "port/store.h"
+#include "script/script.h"
+#include <stdatomic.h>
+
+enum edge_verb {
+    VERB_LUA = VERB_EDGE, /* the answer of a Lua service; cookie = serial */
+    VERB_DEADLINE,        /* http.deadline of the open request; cookie = serial */
+    VERB_ATTACHED,        /* inbox to conn: the answer to VERB_ATTACH; cookie = serial */
+    VERB_WELCOMED,        /* conn to inbox: the welcome is queued */
+    VERB_CLOSE,           /* to conn: close the socket with this code (cookie) */
+    VERB_PRESENCE_HTTP,   /* rows for row 21; cookie = serial */
+    VERB_PRESENCE_SUB,    /* rows for presence_sub */
+    VERB_OFFLINE,         /* inbox: presence.grace is over */
+    VERB_UNFOLLOW,        /* to inbox: this viewer must not see it any more */
+    VERB_SWEEP,
+    VERB_LOADED,
+    VERB_READYZ,
+    VERB_IGNORED
+};
+
+enum { ROUTE_STATS = 64, STATUS_STATS = 24 };
+
+typedef struct live_slot {
+    conn_t *conn;
+    uint64_t due_ns;
+} live_slot_t;
+
+struct edge;
+typedef struct edge_worker {
+    struct edge *edge;
+    uint32_t index;
+    json_doc_t *doc;   /* the frame or body that is being handled */
+    json_doc_t *aside; /* tokens, checks of bodies: never while `doc` is read by others */
+    buf_t out;         /* scratch for short frames and heads */
+    live_slot_t *live;
+    uint32_t live_count, live_cap;
+    uint32_t drain_left;
+    _Atomic uint64_t
+        http[ROUTE_STATS][STATUS_STATS]; /* written by this worker, read by the metrics page */
+} edge_worker_t;
+
+typedef struct edge_file {
+    char *name; /* "/app.js" */
+    const char *type;
+    block_t *body;
+    char etag[36];
+} edge_file_t;
+
+typedef struct edge {
+    runtime_t *rt;
+    const conf_t *conf;
+    store_t *store;
+    script_t *script;
+    edge_worker_t *workers;
+    uint32_t worker_count;
+    actor_ref_t sweeper[64];
+
+    token_keys_t tokens;
+    login_set_t *logins;
+    limit_t *limits;
+    edge_file_t *files;
+    size_t file_count;
+    block_t *openapi;
+
+    /* settings */
+    bool open_mode, echo, http_ws;
+    conf_rate_t http_user, http_addr, auth_addr, handshake_addr, ws_frames, ws_messages;
+    slice_t ops_token;
+    uint32_t deadline_ms, max_frame, max_devices, queue_soft, queue_hard;
+    uint32_t ping_ms, dead_ms, pong_ms, slow_ms, visit_ms, sweep_ms, grace_ms, expiry_ms, drain_ms;
+    int64_t revoke_ms;     /* how long a revoked login is remembered */
+    uint8_t silent_visits; /* so many visits without a byte before the kernel is asked */
+    bool visible_to_all;
+    int service[ROUTE_STATS]; /* of each route */
+    int op_revoked, op_seen, op_presence, op_ping;
+
+    _Atomic bool draining;
+    _Atomic bool loaded;         /* the revoked logins have been read */
+    _Atomic int64_t store_ok_ms; /* when the store last answered the readiness question */
+} edge_t;
+
+static inline edge_worker_t *edge_here(const actor_t *self) {
+    return actor_local(self, LOCAL_APP);
+}
+static inline edge_worker_t *edge_at(const conn_t *c) {
+    return edge_here(c->self);
+}
+
+/* --- edge.c: for main --- */
+/* Before runtime_start; the store is open. ERR_OK or a line in fault. */
+edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault, size_t room);
+/* The functions that Lua gets from here (api.c). */
+const script_function_t *edge_functions(edge_t *e, size_t *count);
+/* Looks up the services of the routes. */
+int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room);
+const net_handler_t *edge_handler(void);
+/* After runtime_start: sweepers, revoked logins. */
+void edge_start(edge_t *e);
+bool edge_ready(const edge_t *e);
+/* Any thread: /readyz 503, handshakes 503, sockets 1012 over drain.time. */
+void edge_drain(edge_t *e);
+void edge_free(edge_t *e); /* after runtime_stop */
+
+/* --- conn_http.c --- */
+void http_request(conn_t *c, const http_request_t *req);
+void http_body(conn_t *c, slice_t bytes, bool last);
+void http_deadline(conn_t *c, uint32_t serial);
+
+/* --- http_answer.c --- */
+/* Answers the open request and releases it. type: content type or NULL; headers: more lines, each
+ * with CRLF, or "". Takes body. */
+void http_answer(conn_t *c, int status, const char *type, const char *headers, block_t *body);
+void http_error_headers(conn_t *c, int err, const char *text, uint32_t retry_after_ms,
+                        const char *headers);
+void http_drop(conn_t *c); /* releases the open request unanswered */
+size_t http_status_index(int status);
+int http_status_of(size_t index);
+
+/* --- http_auth.c --- */
+void http_client_address(conn_t *c, const http_request_t *req, net_addr_t *out);
+bool http_guard_open(const edge_t *e, conn_t *c, const http_request_t *req);
+/* Reads an access token: signature, life, revocation. */
+int edge_token(edge_worker_t *w, slice_t token, int64_t now_ms, token_claims_t *out);
+/* The bearer of Authorization: ERR_OK and *token ({NULL,0} when there is no such header), or
+ * ERR_UNAUTHORIZED. */
+int http_bearer(const http_request_t *req, slice_t *token);
+bool edge_device_ok(slice_t s);
+bool edge_platform_ok(slice_t s);
+
+/* --- conn_lua.c --- */
+/* The body key device_id names the acting device when no header did. */
+void lua_device_of_body(conn_t *c);
+void lua_call(conn_t *c);
+void lua_answer(conn_t *c, msg_t *m);
+
+/* --- conn_ws.c --- */
+void ws_handshake(conn_t *c, const http_request_t *req);
+void ws_attached(conn_t *c, const msg_t *m);
+void ws_opening_free(struct ws_opening *o);
+void ws_detach(conn_t *c,
+               int64_t user); /* tells the inbox that this connection is none of the user's */
+int64_t ws_opening_user(const struct ws_opening *o);
+void ws_echo(conn_t *c, const http_request_t *req);
+
+/* --- conn_frame.c --- */
+bool frame_allowed(conn_t *c, uint8_t opcode, bool fin);
+void frame_message(conn_t *c, bool text, char *at, size_t len);
+void frame_token_expiring(conn_t *c);
+
+/* --- conn_presence.c --- */
+#define PRESENCE_MAX 500
+void presence_http(conn_t *c);
+void presence_http_rows(conn_t *c, const msg_t *m);
+void presence_sub(conn_t *c, const frame_in_t *f);
+void presence_sub_rows(conn_t *c, const msg_t *m);
+void presence_push(conn_t *c, const msg_t *m);
+void presence_close(conn_t *c); /* ends the subscriptions */
+void presence_item(buf_t *out, int64_t user, bool online, int64_t last_seen_s);
+
+/* --- conn_live.c --- */
+void live_add(conn_t *c);
+void live_remove(conn_t *c);
+void live_start(edge_t *e);
+void live_soon(conn_t *c); /* its times changed: look at it at the next sweep */
+void live_now(edge_t *e);  /* any thread: sweep at once */
+
+/* --- http_static.c, http_ops.c, http_openapi.c --- */
+int static_load(edge_t *e, char *fault, size_t room);
+void static_free(edge_t *e);
+void static_answer(conn_t *c, slice_t path);
+void ops_answer(conn_t *c, uint8_t run, slice_t path);
+void ops_ready_rows(edge_t *e, const msg_t *m);
+block_t *openapi_make(void);
+
+/* --- what conn keeps beside conn_t once it needs it --- */
+typedef struct conn_edge {
+    uint64_t messages_ns;     /* limits.ws_messages */
+    uint64_t refused_from_ns; /* start of the minute in which refused frames are counted */
+    uint32_t refused;
+    uint32_t refuse_ms; /* the message that is being read is refused: come back then */
+    int64_t *follows;   /* presence: sorted ids */
+    uint32_t follow_count;
+    uint32_t asks; /* presence_sub frames that wait for the store */
+    struct presence_ask *ask_first, *ask_last;
+} conn_edge_t;
+conn_edge_t *conn_edge(conn_t *c);
+
+/* --- inbox.c: messages of KIND_INBOX --- */
+typedef struct inbox_attach {
+    actor_ref_t conn;
+    bool bench, open_mode;
+    char device[65];
+} inbox_attach_t;
+typedef struct inbox_watch {
+    actor_ref_t conn;
+    int64_t viewer;
+} inbox_watch_t;
+typedef struct inbox_state {
+    int64_t user;
+    bool online;
+    int64_t last_seen_s;
+} inbox_state_t; /* VERB_PRESENCE to a conn */
+void inbox_register(edge_t *e);
