@@ -85,6 +85,7 @@ CREATE TABLE join_request (
     message TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending', created_ms INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX join_request_open ON join_request (conversation, user) WHERE status = 'pending';
+CREATE INDEX join_request_pending ON join_request (conversation, id) WHERE status = 'pending';
 
 CREATE TABLE message (
     id INTEGER PRIMARY KEY,
@@ -112,3 +113,19 @@ CREATE TABLE device_ack (
     user INTEGER NOT NULL, device TEXT NOT NULL, conversation INTEGER NOT NULL, seq INTEGER NOT NULL,
     PRIMARY KEY (user, device, conversation)
 ) WITHOUT ROWID;
+
+-- A conversation as one of its members (viewer) sees it: the columns of ConversationBrief, the newest message in those named last_*.
+CREATE VIEW brief AS
+SELECT m.user AS viewer, c.id, c.type, c.title, c.avatar_url, c.owner, c.announcement, c.join_mode, c.mute_all, c.status, c.member_limit,
+       (SELECT count(*) FROM member x WHERE x.conversation = c.id) AS member_count,
+       CASE c.type WHEN 1 THEN c.low + c.high - m.user ELSE 0 END AS peer,
+       CASE p.display_name WHEN '' THEN p.username ELSE p.display_name END AS peer_name,
+       m.role, m.muted_until_ms, m.pinned, m.muted, c.change AS latest_change,
+       max(m.read_seq, coalesce((SELECT own.seq FROM message own WHERE own.conversation = c.id AND own.seq > c.folded_seq
+           AND own.sender = m.user ORDER BY own.seq DESC LIMIT 1), 0)) AS read_seq,
+       coalesce(l.seq, 0) AS latest_seq, coalesce(l.at_ms, c.created_ms) AS updated_ms,
+       l.id AS last_id, l.sender AS last_sender, l.type AS last_type, l.content AS last_content, l.at_ms AS last_at_ms,
+       l.client_msg_id AS last_client_msg_id, l.recalled AS last_recalled, l.reply_to AS last_reply_to
+FROM member m JOIN conversation c ON c.id = m.conversation
+LEFT JOIN user p ON p.id = c.low + c.high - m.user
+LEFT JOIN message l ON l.conversation = c.id AND l.seq = (SELECT max(y.seq) FROM message y WHERE y.conversation = c.id);
