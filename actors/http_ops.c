@@ -1,0 +1,157 @@
+/* http_ops: what operators and load balancers ask: health, readiness, counts, metrics, diagnostics, the API page (PROTOCOL.md
+ * sections 1 and 16). Inside the connection's actor. */
+#include "actors/edge.h"
+#include "actors/hub.h"
+#include "admin/metrics.h"
+#include "base/asset.h"
+
+#define JSON_TYPE    "application/json; charset=utf-8"
+#define STORE_OLD_MS 5000
+
+static void answer_json(conn_t *c, int status, buf_t *b) {
+    http_answer(c, status, JSON_TYPE, "", block_from_buf(b));
+}
+
+static void health(conn_t *c) {
+    buf_t b = {0};
+    buf_add_text(&b, "{\"status\":\"ok\"}");
+    answer_json(c, 200, &b);
+}
+
+static bool store_ok(const edge_t *e, int64_t now_ms) {
+    return atomic_load(&e->loaded) && now_ms - atomic_load(&e->store_ok_ms) < STORE_OLD_MS;
+}
+
+bool edge_ready(const edge_t *e) {
+    return atomic_load(&e->loaded);
+}
+
+static void ready(conn_t *c) {
+    edge_t *e = edge_at(c)->edge;
+    bool draining = atomic_load(&e->draining), ok = store_ok(e, actor_wall_ms(c->self));
+    buf_t b = {0};
+    buf_addf(&b, "{\"status\":\"%s\",\"checks\":{\"db\":\"%s\"", ok && !draining ? "ready" : "not_ready",
+             ok ? "ok" : "no answer");
+    if (draining)
+        buf_add_text(&b, ",\"drain\":\"stopping\"");
+    buf_add_text(&b, "}}");
+    answer_json(c, ok && !draining ? 200 : 503, &b);
+}
+
+static void stats(conn_t *c) {
+    int64_t pushes = stat_read(STAT_OUT_NEW_MESSAGE) + stat_read(STAT_OUT_MESSAGE_RESEND);
+    buf_t b = {0};
+    buf_addf(&b, "{\"online_users\":%zu,\"total_connections\":%lld,\"total_messages\":%lld", hub_users_online(),
+             (long long)stat_read(STAT_WS_CONNECTIONS), (long long)pushes);
+    json_add_bool(&b, "draining", atomic_load(&edge_at(c)->edge->draining));
+    buf_add_char(&b, '}');
+    answer_json(c, 200, &b);
+}
+
+/* --- /metrics --- */
+
+static uint64_t requests_of(const edge_t *e, size_t route, size_t status) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < e->worker_count; i++)
+        n += atomic_load_explicit(&e->workers[i].http[route][status], memory_order_relaxed);
+    return n;
+}
+
+static void add_requests(const edge_t *e, buf_t *out) {
+    size_t n;
+    const route_t *all = routes_all(&n);
+    metrics_family(out, "http_requests_total", "counter", "HTTP requests answered");
+    for (size_t r = 0; r < ROUTE_STATS; r++)
+        for (size_t s = 0; s < STATUS_STATS; s++) {
+            uint64_t count = requests_of(e, r, s);
+            if (!count)
+                continue;
+            bool ours = r < n;
+            buf_addf(out, "parley_http_requests_total{route=\"%s\",method=\"%s\",status=\"%d\"} %llu\n",
+                     ours ? all[r].path : "other", ours ? routes_method(all[r].method) : "any",
+                     http_status_of(s), (unsigned long long)count);
+        }
+}
+
+static void metrics(conn_t *c) {
+    buf_t b = {0};
+    /* the hubs' table is the truth: the gauge follows it when somebody looks */
+    stat_add(STAT_USERS_ONLINE, (int64_t)hub_users_online() - stat_read(STAT_USERS_ONLINE));
+    metrics_render(&b);
+    add_requests(edge_at(c)->edge, &b);
+    metrics_family(&b, "build_info", "gauge", "the version that runs");
+    buf_add_text(&b, "parley_build_info{version=\"" PARLEY_VERSION "\"} 1\n");
+    http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", "", block_from_buf(&b));
+}
+
+/* --- /debug --- */
+
+static void add_store(const edge_t *e, buf_t *b) {
+    store_stats_t s;
+    store_stats(e->store, &s);
+    json_add_key(b, "store");
+    buf_add_char(b, '{');
+    json_add_int(b, "commits", (int64_t)s.commits);
+    json_add_int(b, "rows", (int64_t)s.rows);
+    json_add_int(b, "reads", (int64_t)s.reads);
+    json_add_int(b, "refused", (int64_t)s.refused);
+    json_add_int(b, "wal_bytes", (int64_t)s.wal_bytes);
+    json_add_int(b, "write_queue", s.write_queue);
+    json_add_int(b, "read_queue", s.read_queue);
+    buf_add_char(b, '}');
+}
+
+static void debug(conn_t *c, slice_t path) {
+    edge_t *e = edge_at(c)->edge;
+    uint64_t used, cached;
+    buf_t b = {0};
+    if (!slice_eq(path, SLICE("/debug")) && !slice_eq(path, SLICE("/debug/")) && !slice_eq(path, SLICE("/debug/vars"))) {
+        conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
+        return;
+    }
+    pool_usage(&used, &cached);
+    buf_add_text(&b, "{\"version\":\"" PARLEY_VERSION "\"");
+    json_add_int(&b, "workers", e->worker_count);
+    json_add_int(&b, "connections", stat_read(STAT_CONNECTIONS));
+    json_add_int(&b, "ws_connections", stat_read(STAT_WS_CONNECTIONS));
+    json_add_int(&b, "pool_used_bytes", (int64_t)used);
+    json_add_int(&b, "pool_cached_bytes", (int64_t)cached);
+    json_add_int(&b, "revoked_logins", (int64_t)login_count(e->logins));
+    json_add_int(&b, "rate_buckets", (int64_t)limit_count(e->limits));
+    add_store(e, &b);
+    buf_add_char(&b, '}');
+    answer_json(c, 200, &b);
+}
+
+static void swagger(conn_t *c) {
+    const asset_t *page = asset_find("web/swagger.html");
+    if (page)
+        http_answer(c, 200, "text/html; charset=utf-8", "", block_of(page->bytes.at, page->bytes.len));
+    else
+        conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
+}
+
+void ops_answer(conn_t *c, uint8_t run, slice_t path) {
+    switch (run) {
+    case RUN_HEALTH:
+        health(c);
+        break;
+    case RUN_READY:
+        ready(c);
+        break;
+    case RUN_STATS:
+        stats(c);
+        break;
+    case RUN_METRICS:
+        metrics(c);
+        break;
+    case RUN_DEBUG:
+        debug(c, path);
+        break;
+    case RUN_OPENAPI:
+        http_answer(c, 200, JSON_TYPE, "", block_ref(edge_at(c)->edge->openapi));
+        break;
+    default:
+        swagger(c);
+    }
+}

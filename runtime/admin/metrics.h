@@ -1,0 +1,7 @@
+/* metrics: the counters of base/stat as a Prometheus text page. Any thread. */
+#pragma once
+#include "base/buf.h"
+
+void metrics_render(buf_t *out);
+/* "# HELP" and "# TYPE" of a family that is rendered elsewhere; type: "counter", "gauge". */
+void metrics_family(buf_t *out, const char *name, const char *type, const char *help);
