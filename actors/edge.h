@@ -73,6 +73,7 @@ typedef struct edge {
     edge_file_t *files;
     size_t file_count;
     block_t *openapi;
+    script_function_t *functions;
 
     /* settings */
     bool open_mode, echo, http_ws;
@@ -103,6 +104,7 @@ static inline edge_worker_t *edge_at(const conn_t *c) {
 edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault, size_t room);
 /* The functions that Lua gets from here (api.c). */
 const script_function_t *edge_functions(edge_t *e, size_t *count);
+void edge_functions_free(edge_t *e);
 /* Looks up the services of the routes. */
 int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room);
 const net_handler_t *edge_handler(void);

@@ -1,5 +1,6 @@
-/* http_openapi: the OpenAPI 3 description, made once at start from the route table, so that it cannot differ from what is
- * served; the shapes of the objects come from schema/openapi_schemas.json. */
+/* http_openapi: the OpenAPI 3 description, made once at start from the route table, so that it
+ * cannot differ from what is served; the shapes of the objects come from
+ * schema/openapi_schemas.json. */
 #include "actors/edge.h"
 #include "base/asset.h"
 
@@ -28,16 +29,18 @@ static bool next_word(slice_t *rest, word_t *out) {
 
 static void add_type(buf_t *b, slice_t type) {
     if (slice_eq(type, SLICE("ids")))
-        buf_add_text(b, "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"format\":\"int64\"}}");
+        buf_add_text(b,
+                     "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"format\":\"int64\"}}");
     else if (slice_eq(type, SLICE("integer")))
         buf_add_text(b, "{\"type\":\"integer\",\"format\":\"int64\"}");
     else
         buf_addf(b, "{\"type\":\"%.*s\"}", (int)type.len, type.at);
 }
 
-static void add_parameter(buf_t *b, bool *first, slice_t name, const char *in, bool required, slice_t type) {
-    buf_addf(b, "%s{\"name\":\"%.*s\",\"in\":\"%s\",\"required\":%s,\"schema\":", *first ? "" : ",", (int)name.len,
-             name.at, in, required ? "true" : "false");
+static void add_parameter(buf_t *b, bool *first, slice_t name, const char *in, bool required,
+                          slice_t type) {
+    buf_addf(b, "%s{\"name\":\"%.*s\",\"in\":\"%s\",\"required\":%s,\"schema\":", *first ? "" : ",",
+             (int)name.len, name.at, in, required ? "true" : "false");
     add_type(b, type);
     buf_add_char(b, '}');
     *first = false;
@@ -62,8 +65,9 @@ static void add_body(buf_t *b, const route_t *r) {
     word_t w;
     if (r->method == HTTP_GET || keys.len == 0)
         return;
-    buf_add_text(b, ",\"requestBody\":{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
-                    "\"properties\":{");
+    buf_add_text(
+        b, ",\"requestBody\":{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\","
+           "\"properties\":{");
     while (next_word(&keys, &w)) {
         buf_addf(b, "%s\"%.*s\":", b->at[b->len - 1] == '{' ? "" : ",", (int)w.name.len, w.name.at);
         add_type(b, w.type);
@@ -82,7 +86,8 @@ static void add_data(buf_t *b, const route_t *r) {
     size_t len = strlen(r->data);
     bool list = len > 2 && strcmp(r->data + len - 2, "[]") == 0;
     if (list)
-        buf_addf(b, "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/%.*s\"}}", (int)len - 2, r->data);
+        buf_addf(b, "{\"type\":\"array\",\"items\":{\"$ref\":\"#/components/schemas/%.*s\"}}",
+                 (int)len - 2, r->data);
     else
         buf_addf(b, "{\"$ref\":\"#/components/schemas/%s\"}", r->data);
 }
@@ -98,15 +103,18 @@ static void add_answers(buf_t *b, const route_t *r) {
         add_data(b, r);
         buf_add_text(b, r->flags & ROUTE_BARE ? "}}" : "}}]}}}");
     }
-    buf_add_text(b, "},\"default\":{\"description\":\"error\",\"content\":{\"application/json\":{\"schema\":{"
-                    "\"$ref\":\"#/components/schemas/Error\"}}}}}");
+    buf_add_text(
+        b,
+        "},\"default\":{\"description\":\"error\",\"content\":{\"application/json\":{\"schema\":{"
+        "\"$ref\":\"#/components/schemas/Error\"}}}}}");
 }
 
 static void add_operation(buf_t *b, const route_t *r) {
     static const char *const verb[] = {"get", "head", "post", "put", "delete"};
     buf_addf(b, "\"%s\":{\"summary\":\"%s\"", verb[r->method], r->title ? r->title : "");
     if (r->service)
-        buf_addf(b, ",\"operationId\":\"%s.%s\",\"tags\":[\"%s\"]", r->service, r->verb, r->service);
+        buf_addf(b, ",\"operationId\":\"%s.%s\",\"tags\":[\"%s\"]", r->service, r->verb,
+                 r->service);
     else
         buf_addf(b, ",\"tags\":[\"%s\"]", r->row >= 55 || r->row == 0 ? "operations" : "messages");
     if (r->auth == AUTH_TOKEN)
@@ -144,12 +152,14 @@ block_t *openapi_make(void) {
     const route_t *all = routes_all(&n);
     const asset_t *schemas = asset_find("schema/openapi_schemas.json");
     buf_t b = {0};
-    buf_add_text(&b, "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"parley\",\"version\":\"" PARLEY_VERSION
-                     "\"},\"paths\":{");
+    buf_add_text(
+        &b, "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"parley\",\"version\":\"" PARLEY_VERSION
+            "\"},\"paths\":{");
     for (size_t i = 0; i < n; i++)
         if (all[i].row != 0 && !seen_before(all, i))
             add_path(&b, all, n, i);
-    buf_add_text(&b, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\",\"scheme\":\"bearer\","
+    buf_add_text(&b, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\","
+                     "\"scheme\":\"bearer\","
                      "\"bearerFormat\":\"JWT\"}},\"schemas\":");
     buf_add_slice(&b, schemas ? schemas->bytes : SLICE("{}"));
     buf_add_text(&b, "}}");

@@ -1,5 +1,5 @@
-/* http_ops: what operators and load balancers ask: health, readiness, counts, metrics, diagnostics, the API page (PROTOCOL.md
- * sections 1 and 16). Inside the connection's actor. */
+/* http_ops: what operators and load balancers ask: health, readiness, counts, metrics, diagnostics,
+ * the API page (PROTOCOL.md sections 1 and 16). Inside the connection's actor. */
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "admin/metrics.h"
@@ -30,8 +30,8 @@ static void ready(conn_t *c) {
     edge_t *e = edge_at(c)->edge;
     bool draining = atomic_load(&e->draining), ok = store_ok(e, actor_wall_ms(c->self));
     buf_t b = {0};
-    buf_addf(&b, "{\"status\":\"%s\",\"checks\":{\"db\":\"%s\"", ok && !draining ? "ready" : "not_ready",
-             ok ? "ok" : "no answer");
+    buf_addf(&b, "{\"status\":\"%s\",\"checks\":{\"db\":\"%s\"",
+             ok && !draining ? "ready" : "not_ready", ok ? "ok" : "no answer");
     if (draining)
         buf_add_text(&b, ",\"drain\":\"stopping\"");
     buf_add_text(&b, "}}");
@@ -41,8 +41,8 @@ static void ready(conn_t *c) {
 static void stats(conn_t *c) {
     int64_t pushes = stat_read(STAT_OUT_NEW_MESSAGE) + stat_read(STAT_OUT_MESSAGE_RESEND);
     buf_t b = {0};
-    buf_addf(&b, "{\"online_users\":%zu,\"total_connections\":%lld,\"total_messages\":%lld", hub_users_online(),
-             (long long)stat_read(STAT_WS_CONNECTIONS), (long long)pushes);
+    buf_addf(&b, "{\"online_users\":%zu,\"total_connections\":%lld,\"total_messages\":%lld",
+             hub_users_online(), (long long)stat_read(STAT_WS_CONNECTIONS), (long long)pushes);
     json_add_bool(&b, "draining", atomic_load(&edge_at(c)->edge->draining));
     buf_add_char(&b, '}');
     answer_json(c, 200, &b);
@@ -67,7 +67,8 @@ static void add_requests(const edge_t *e, buf_t *out) {
             if (!count)
                 continue;
             bool ours = r < n;
-            buf_addf(out, "parley_http_requests_total{route=\"%s\",method=\"%s\",status=\"%d\"} %llu\n",
+            buf_addf(out,
+                     "parley_http_requests_total{route=\"%s\",method=\"%s\",status=\"%d\"} %llu\n",
                      ours ? all[r].path : "other", ours ? routes_method(all[r].method) : "any",
                      http_status_of(s), (unsigned long long)count);
         }
@@ -105,7 +106,8 @@ static void debug(conn_t *c, slice_t path) {
     edge_t *e = edge_at(c)->edge;
     uint64_t used, cached;
     buf_t b = {0};
-    if (!slice_eq(path, SLICE("/debug")) && !slice_eq(path, SLICE("/debug/")) && !slice_eq(path, SLICE("/debug/vars"))) {
+    if (!slice_eq(path, SLICE("/debug")) && !slice_eq(path, SLICE("/debug/")) &&
+        !slice_eq(path, SLICE("/debug/vars"))) {
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
         return;
     }
@@ -126,7 +128,8 @@ static void debug(conn_t *c, slice_t path) {
 static void swagger(conn_t *c) {
     const asset_t *page = asset_find("web/swagger.html");
     if (page)
-        http_answer(c, 200, "text/html; charset=utf-8", "", block_of(page->bytes.at, page->bytes.len));
+        http_answer(c, 200, "text/html; charset=utf-8", "",
+                    block_of(page->bytes.at, page->bytes.len));
     else
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
 }

@@ -1,5 +1,6 @@
-/* http_static: the web page: the built-in files, or those of web.dir. All are read once at start, so that no request touches a disk
- * and no path can leave the directory: a request finds a name in a sorted list or nothing (PROTOCOL.md section 1). */
+/* http_static: the web page: the built-in files, or those of web.dir. All are read once at start,
+ * so that no request touches a disk and no path can leave the directory: a request finds a name in
+ * a sorted list or nothing (PROTOCOL.md section 1). */
 #include "actors/edge.h"
 #include "base/asset.h"
 #include "base/log.h"
@@ -15,14 +16,20 @@
 #define DEPTH_MAX 8
 
 static const char *type_of(const char *name) {
-    static const char *const types[][2] = {
-        {".html", "text/html; charset=utf-8"},      {".js", "text/javascript; charset=utf-8"},
-        {".mjs", "text/javascript; charset=utf-8"}, {".css", "text/css; charset=utf-8"},
-        {".json", "application/json"},              {".svg", "image/svg+xml"},
-        {".png", "image/png"},                      {".jpg", "image/jpeg"},
-        {".ico", "image/x-icon"},                   {".webp", "image/webp"},
-        {".woff2", "font/woff2"},                   {".txt", "text/plain; charset=utf-8"},
-        {".wasm", "application/wasm"},              {".map", "application/json"}};
+    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
+                                           {".js", "text/javascript; charset=utf-8"},
+                                           {".mjs", "text/javascript; charset=utf-8"},
+                                           {".css", "text/css; charset=utf-8"},
+                                           {".json", "application/json"},
+                                           {".svg", "image/svg+xml"},
+                                           {".png", "image/png"},
+                                           {".jpg", "image/jpeg"},
+                                           {".ico", "image/x-icon"},
+                                           {".webp", "image/webp"},
+                                           {".woff2", "font/woff2"},
+                                           {".txt", "text/plain; charset=utf-8"},
+                                           {".wasm", "application/wasm"},
+                                           {".map", "application/json"}};
     const char *dot = strrchr(name, '.');
     for (size_t i = 0; dot && i < sizeof types / sizeof types[0]; i++)
         if (strcmp(dot, types[i][0]) == 0)
@@ -45,8 +52,8 @@ static void add_file(edge_t *e, const char *name, slice_t bytes) {
     memcpy(f->name, name, strlen(name) + 1);
     f->type = type_of(name);
     f->body = block_of(bytes.at, bytes.len);
-    snprintf(f->etag, sizeof f->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", sha[0], sha[1], sha[2], sha[3],
-             sha[4], sha[5], sha[6], sha[7]);
+    snprintf(f->etag, sizeof f->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", sha[0], sha[1],
+             sha[2], sha[3], sha[4], sha[5], sha[6], sha[7]);
 }
 
 static void load_assets(edge_t *e) {

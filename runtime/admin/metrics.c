@@ -1,5 +1,5 @@
-/* metrics: see metrics.h. stat_names.def is walked once per page; entries of one name stand together, so a family's head is
- * written when the name changes. */
+/* metrics: see metrics.h. stat_names.def is walked once per page; entries of one name stand
+ * together, so a family's head is written when the name changes. */
 #include "admin/metrics.h"
 #include "base/stat.h"
 

@@ -1,0 +1,19 @@
+-- What the edge of the node asks the store itself (actors/inbox.c, conn_live.c, conn_presence.c).
+
+-- Does the store answer? (/readyz)
+-- name: ping read
+SELECT 1;
+
+-- Logins revoked since :since: their tokens may still look good.
+-- name: logins_revoked read
+SELECT id, revoked_ms FROM login WHERE revoked_ms > :since;
+
+-- name: user_seen write
+UPDATE user SET last_seen_ms = :now WHERE id = :user AND last_seen_ms < :now;
+
+-- What :viewer may know of the users in the JSON list :users, by rising id.
+-- name: presence_of read
+SELECT u.id, u.last_seen_ms,
+       EXISTS (SELECT 1 FROM contact c WHERE c.user = :viewer AND c.peer = u.id) AS contact,
+       EXISTS (SELECT 1 FROM block b WHERE b.user = u.id AND b.peer = :viewer) AS blocked
+FROM user u WHERE u.id IN (SELECT value FROM json_each(:users)) ORDER BY u.id;
