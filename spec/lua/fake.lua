@@ -317,7 +317,7 @@ function world:receivers(type, action)
     return out
 end
 
--- What left the rules, in order: "changed", "push created", ..
+-- What left the rules, in order: "changed", "conversation_update created", ..
 function world:order()
     local out = {}
     for i, e in ipairs(self.events) do out[i] = e.kind == "push" and (e[1] .. " " .. tostring(e[2])) or e.kind end
