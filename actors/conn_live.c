@@ -160,7 +160,8 @@ static void forget_old(actor_t *self, edge_t *e) {
 }
 
 typedef struct sweeper {
-    uint64_t forget_ns;
+    uint64_t second_ns; /* when the next round of once-a-second work is due */
+    uint32_t seconds;
 } sweeper_t;
 
 static void ask_store(actor_t *self, edge_t *e) {
@@ -170,9 +171,10 @@ static void ask_store(actor_t *self, edge_t *e) {
 
 static void tick(actor_t *self, sweeper_t *s, edge_worker_t *w) {
     sweep(self, w);
-    if (w->index == 0 && actor_now_ns(self) >= s->forget_ns) {
-        s->forget_ns = actor_now_ns(self) + 1000 * MS;
-        forget_old(self, w->edge);
+    if (w->index == 0 && actor_now_ns(self) >= s->second_ns) {
+        s->second_ns = actor_now_ns(self) + 1000 * MS;
+        if (s->seconds++ % 5 == 0)
+            forget_old(self, w->edge);
         ask_store(self, w->edge);
     }
     actor_after(self, w->edge->sweep_ms, VERB_SWEEP, 0);

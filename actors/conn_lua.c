@@ -205,7 +205,7 @@ static void answer_tagged(conn_t *c, buf_t *out) {
     char tag[24], head[96];
     snprintf(tag, sizeof tag, "\"%016llx\"", (unsigned long long)hash_bytes(out->at, out->len));
     snprintf(head, sizeof head, "Cache-Control: private, no-cache\r\nETag: %s\r\n", tag);
-    if (strcmp(c->http->if_none_match, tag) == 0) {
+    if (strstr(c->http->if_none_match, tag)) {
         buf_free(out);
         http_answer(c, 304, NULL, head, NULL);
         return;
@@ -232,13 +232,17 @@ static void answer_error(conn_t *c, int err, block_t *body) {
     char text[200];
     int64_t wait = 0;
     slice_t s = {NULL, 0};
-    if (body && json_parse(doc, body->data, body->len) == ERR_OK) {
+    buf_t copy = {0}; /* a block is shared: it is not parsed in place */
+    if (body)
+        buf_add(&copy, body->data, body->len);
+    if (body && json_parse(doc, copy.at, copy.len) == ERR_OK) {
         json_string(doc, json_get(doc, JSON_ROOT, "error"), &s);
         json_int(doc, json_get(doc, JSON_ROOT, "retry_after_ms"), &wait);
     }
     snprintf(text, sizeof text, "%.*s", (int)s.len, s.at ? s.at : "");
     if (s.len >= sizeof text)
         s.len = 0;
+    buf_free(&copy);
     conn_http_error(c, err, s.len ? text : NULL, (uint32_t)wait);
 }
 

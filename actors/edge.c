@@ -2,6 +2,7 @@
  * runs in each worker's thread. */
 #include "actors/edge.h"
 #include "base/log.h"
+#include <assert.h>
 #include <stdio.h>
 
 #define LOGINS_MAX  4000000
@@ -114,6 +115,9 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
         edge_free(e);
         return NULL;
     }
+    size_t routes;
+    routes_all(&routes);
+    assert(routes < ROUTE_STATS);
     e->openapi = openapi_make();
     inbox_register(e);
     runtime_worker_hook(rt, worker_hook, e);

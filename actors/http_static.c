@@ -186,7 +186,7 @@ void static_answer(conn_t *c, slice_t path) {
     }
     snprintf(head, sizeof head,
              "Cache-Control: no-cache\r\nETag: %s\r\nX-Content-Type-Options: nosniff\r\n", f->etag);
-    if (strcmp(c->http->if_none_match, f->etag) == 0)
+    if (strstr(c->http->if_none_match, f->etag))
         http_answer(c, 304, NULL, head, NULL);
     else
         http_answer(c, 200, f->type, head, block_ref(f->body));
