@@ -92,6 +92,48 @@ static void add_data(buf_t *b, const route_t *r) {
         buf_addf(b, "{\"$ref\":\"#/components/schemas/%s\"}", r->data);
 }
 
+/* The route's own codes of one status, as "a, b"; false: none. */
+static bool add_codes(buf_t *b, const route_t *r, int status) {
+    slice_t rest = slice_of(r->errors);
+    char name[40];
+    bool any = false;
+    while (rest.len) {
+        const char *blank = memchr(rest.at, ' ', rest.len);
+        size_t len = blank ? (size_t)(blank - rest.at) : rest.len;
+        snprintf(name, sizeof name, "%.*s", (int)len, rest.at);
+        if (err_status(err_by_name(name)) == status) {
+            buf_addf(b, "%s%s", any ? ", " : "", name);
+            any = true;
+        }
+        len += blank != NULL;
+        rest = (slice_t){rest.at + len, rest.len - len};
+    }
+    return any;
+}
+
+static void add_error(buf_t *b, const char *status, slice_t codes) {
+    buf_addf(b,
+             ",\"%s\":{\"description\":\"%.*s\",\"content\":{\"application/json\":{\"schema\":{"
+             "\"$ref\":\"#/components/schemas/Error\"}}}}",
+             status, (int)codes.len, codes.at);
+}
+
+static void add_errors(buf_t *b, const route_t *r) {
+    for (int status = 400; r->errors && status < 500; status++) {
+        char text[8];
+        buf_t codes = {0};
+        snprintf(text, sizeof text, "%d", status);
+        if (add_codes(&codes, r, status))
+            add_error(b, text, buf_slice(&codes));
+        buf_free(&codes);
+    }
+    add_error(b, "default",
+              r->auth == AUTH_TOKEN
+                  ? SLICE("bad_request, unauthorized, invalid_token, token_expired, token_revoked, "
+                          "user_disabled, rate_limited, busy, timeout, internal")
+                  : SLICE("bad_request, rate_limited, busy, timeout, internal"));
+}
+
 static void add_answers(buf_t *b, const route_t *r) {
     bool plain = r->row >= 55 || r->row == 0;
     buf_add_text(b, ",\"responses\":{\"200\":{\"description\":\"success\"");
@@ -103,10 +145,9 @@ static void add_answers(buf_t *b, const route_t *r) {
         add_data(b, r);
         buf_add_text(b, r->flags & ROUTE_BARE ? "}}" : "}}]}}}");
     }
-    buf_add_text(
-        b,
-        "},\"default\":{\"description\":\"error\",\"content\":{\"application/json\":{\"schema\":{"
-        "\"$ref\":\"#/components/schemas/Error\"}}}}}");
+    buf_add_char(b, '}');
+    add_errors(b, r);
+    buf_add_char(b, '}');
 }
 
 static void add_operation(buf_t *b, const route_t *r) {

@@ -61,6 +61,7 @@ typedef struct route {
     const char *body; /* keys of the request body or query, for the API page: "name:type?" separated
                          by blanks */
     const char *data; /* the name of what stands under data, for the API page */
+    const char *errors; /* error codes of its own, separated by blanks, for the API page */
 } route_t;
 
 #define ROUTE_IDS 2

@@ -29,7 +29,3 @@ WHERE id = :fam AND refresh_hash = :old_hash AND revoked_ms = 0;
 
 -- name: login_revoke write
 UPDATE login SET revoked_ms = :now WHERE id = :fam AND revoked_ms = 0;
-
--- Read at start: logins revoked so lately that an access token of theirs may still look good.
--- name: login_revoked_since read
-SELECT id AS fam, revoked_ms FROM login WHERE revoked_ms > :since;
