@@ -1,0 +1,58 @@
+/* vm: one sandboxed Lua state: capped memory, bounded slices, only the safe part of the standard
+ * library, frozen globals, files only from the sources it was given. Internal to script. One thread
+ * at a time.
+ *
+ * A slice is one entry from C (vm_call, vm_resume). It is killed when it runs longer than slice_ms
+ * or when memory ends; no pcall of a script holds that error. Time is read from base/clock and not
+ * from the runtime: this is a guard of the thread, not product time, and a logical clock would
+ * never end a loop. */
+#pragma once
+#include "base/slice.h"
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdint.h>
+
+typedef struct vm vm_t;
+
+typedef struct vm_conf {
+    size_t memory;     /* bytes the scripts may hold */
+    uint32_t slice_ms; /* longest run without a wait */
+} vm_conf_t;
+
+/* Where require looks: path without lua/ and .lua ("lib/check"); false = there is none. */
+typedef bool (*vm_find_t)(void *arg, slice_t name, slice_t *text);
+
+/* NULL when even the standard library does not fit into the memory given. */
+vm_t *vm_new(const vm_conf_t *conf, vm_find_t find, void *arg);
+void vm_free(vm_t *vm);
+
+lua_State *vm_lua(const vm_t *vm); /* the main state; coroutines are made from it */
+vm_t *vm_of(lua_State *L);
+/* One pointer for the API functions: who runs this VM. */
+void vm_host_set(vm_t *vm, void *host);
+void *vm_host(lua_State *L);
+
+/* The value on top becomes module.name (module NULL: global) for scripts; pops it. Before vm_seal.
+ * May raise: call it inside vm_call. */
+void vm_define(lua_State *L, const char *module, const char *name);
+/* Freezes globals and modules; after it files may be loaded. Inside vm_call. */
+void vm_seal(lua_State *L);
+/* Pushes the compiled file as a function with the frozen globals; raises its syntax error. Inside
+ * vm_call. */
+void vm_load(lua_State *L, const char *chunk_name, slice_t text);
+
+/* lua_pcall and lua_resume as one bounded slice. LUA_OK, LUA_YIELD or an error with its value on
+ * top. */
+int vm_call(vm_t *vm, int args, int results);
+int vm_resume(vm_t *vm, lua_State *co, int args, int *results);
+/* Why the last slice was killed: text, or NULL when it was not. */
+const char *vm_killed(const vm_t *vm);
+
+/* C functions that do much work without instructions say so: checks the clock after each few
+ * hundred KB. May raise. */
+void vm_spend(lua_State *L, size_t bytes);
+/* The mark of arrays (json.list): marks the table at index, asks for it. */
+void vm_list_mark(lua_State *L, int index);
+bool vm_list_is(lua_State *L, int index);
+
+size_t vm_memory(const vm_t *vm);
