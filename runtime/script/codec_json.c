@@ -1,8 +1,8 @@
 /* codec_json: JSON text and Lua values (codec.h). */
-#include "script/codec_in.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "script/codec_in.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -36,6 +36,10 @@ static void reuse(buf_t *b) {
 void codec_begin(codec_t *c) {
     reuse(&c->out);
     c->key_count = 0;
+}
+
+slice_t codec_last(const codec_t *c) {
+    return buf_slice(&c->out);
 }
 
 void codec_check(codec_t *c, lua_State *L) {
@@ -75,8 +79,12 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at) {
     double d;
     luaL_checkstack(L, 4, "JSON too deep");
     switch (json_type(c->doc, at)) {
-    case JSON_FALSE: lua_pushboolean(L, 0); break;
-    case JSON_TRUE: lua_pushboolean(L, 1); break;
+    case JSON_FALSE:
+        lua_pushboolean(L, 0);
+        break;
+    case JSON_TRUE:
+        lua_pushboolean(L, 1);
+        break;
     case JSON_INT:
         json_int64(c->doc, at, &i);
         lua_pushinteger(L, i);
@@ -89,9 +97,15 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at) {
         json_string(c->doc, at, &s);
         lua_pushlstring(L, s.at, s.len);
         break;
-    case JSON_ARRAY: push_array(c, L, at); break;
-    case JSON_OBJECT: push_object(c, L, at); break;
-    default: lua_pushnil(L); break;
+    case JSON_ARRAY:
+        push_array(c, L, at);
+        break;
+    case JSON_OBJECT:
+        push_object(c, L, at);
+        break;
+    default:
+        lua_pushnil(L);
+        break;
     }
 }
 
@@ -216,20 +230,29 @@ static void add_table(codec_t *c, lua_State *L, int index, int depth) {
 static void add_value(codec_t *c, lua_State *L, int index, int depth) {
     slice_t s;
     switch (lua_type(L, index)) {
-    case LUA_TNIL: buf_add_text(&c->out, "null"); break;
-    case LUA_TBOOLEAN: buf_add_text(&c->out, lua_toboolean(L, index) ? "true" : "false"); break;
-    case LUA_TNUMBER: add_number(c, L, index); break;
+    case LUA_TNIL:
+        buf_add_text(&c->out, "null");
+        break;
+    case LUA_TBOOLEAN:
+        buf_add_text(&c->out, lua_toboolean(L, index) ? "true" : "false");
+        break;
+    case LUA_TNUMBER:
+        add_number(c, L, index);
+        break;
     case LUA_TSTRING:
         s.at = lua_tolstring(L, index, &s.len);
         add_string(c, L, s);
         break;
-    case LUA_TTABLE: add_table(c, L, index, depth); break;
+    case LUA_TTABLE:
+        add_table(c, L, index, depth);
+        break;
     case LUA_TLIGHTUSERDATA:
         if (!lua_touserdata(L, index)) {
             buf_add_text(&c->out, "null");
             break;
         } /* fall through */
-    default: luaL_error(L, "a %s has no JSON form", luaL_typename(L, index));
+    default:
+        luaL_error(L, "a %s has no JSON form", luaL_typename(L, index));
     }
     codec_check(c, L);
 }

@@ -1,11 +1,21 @@
-/* codec_pack: plain data as bytes, for the state of a service at reload (codec.h). A tag, then the value; a table is
- * its keys and values up to an end tag. Only this process reads it, but a wrong byte is still an error and no crash. */
+/* codec_pack: plain data as bytes, for the state of a service at reload (codec.h). A tag, then the
+ * value; a table is its keys and values up to an end tag. Only this process reads it, but a wrong
+ * byte is still an error and no crash. */
 #include "script/codec_in.h"
 
 #define PACK_DEPTH 64
 
-enum { TAG_NIL = 'n', TAG_FALSE = 'f', TAG_TRUE = 't', TAG_INT = 'i', TAG_REAL = 'r', TAG_TEXT = 's',
-       TAG_TABLE = '{', TAG_LIST = '[', TAG_END = '}' };
+enum {
+    TAG_NIL = 'n',
+    TAG_FALSE = 'f',
+    TAG_TRUE = 't',
+    TAG_INT = 'i',
+    TAG_REAL = 'r',
+    TAG_TEXT = 's',
+    TAG_TABLE = '{',
+    TAG_LIST = '[',
+    TAG_END = '}'
+};
 
 static void pack_value(codec_t *c, lua_State *L, int index, int depth);
 
@@ -52,12 +62,23 @@ static void pack_number(codec_t *c, lua_State *L, int index) {
 
 static void pack_value(codec_t *c, lua_State *L, int index, int depth) {
     switch (lua_type(L, index)) {
-    case LUA_TNIL: buf_add_char(&c->out, TAG_NIL); break;
-    case LUA_TBOOLEAN: buf_add_char(&c->out, lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE); break;
-    case LUA_TNUMBER: pack_number(c, L, index); break;
-    case LUA_TSTRING: pack_text(c, L, index); break;
-    case LUA_TTABLE: pack_table(c, L, index, depth); break;
-    default: luaL_error(L, "state holds a %s", luaL_typename(L, index));
+    case LUA_TNIL:
+        buf_add_char(&c->out, TAG_NIL);
+        break;
+    case LUA_TBOOLEAN:
+        buf_add_char(&c->out, lua_toboolean(L, index) ? TAG_TRUE : TAG_FALSE);
+        break;
+    case LUA_TNUMBER:
+        pack_number(c, L, index);
+        break;
+    case LUA_TSTRING:
+        pack_text(c, L, index);
+        break;
+    case LUA_TTABLE:
+        pack_table(c, L, index, depth);
+        break;
+    default:
+        luaL_error(L, "state holds a %s", luaL_typename(L, index));
     }
     codec_check(c, L);
 }
@@ -113,9 +134,13 @@ static void unpack_value(lua_State *L, slice_t *rest, int depth) {
     lua_Number d;
     take(L, rest, &tag, 1);
     switch (tag) {
-    case TAG_NIL: lua_pushnil(L); break;
+    case TAG_NIL:
+        lua_pushnil(L);
+        break;
     case TAG_FALSE:
-    case TAG_TRUE: lua_pushboolean(L, tag == TAG_TRUE); break;
+    case TAG_TRUE:
+        lua_pushboolean(L, tag == TAG_TRUE);
+        break;
     case TAG_INT:
         take(L, rest, &i, sizeof i);
         lua_pushinteger(L, i);
@@ -124,10 +149,15 @@ static void unpack_value(lua_State *L, slice_t *rest, int depth) {
         take(L, rest, &d, sizeof d);
         lua_pushnumber(L, d);
         break;
-    case TAG_TEXT: unpack_text(L, rest); break;
+    case TAG_TEXT:
+        unpack_text(L, rest);
+        break;
     case TAG_TABLE:
-    case TAG_LIST: unpack_table(L, rest, tag == TAG_LIST, depth); break;
-    default: luaL_error(L, "packed state is wrong");
+    case TAG_LIST:
+        unpack_table(L, rest, tag == TAG_LIST, depth);
+        break;
+    default:
+        luaL_error(L, "packed state is wrong");
     }
 }
 

@@ -1,0 +1,67 @@
+/* shard: the actor that runs one VM of a service. Requests become tasks (coroutines); the tasks of
+ * one key run one after the other, others interleave where they wait. shard.c takes messages,
+ * queues and swaps versions; task.c runs coroutines. Internal to these two. */
+#pragma once
+#include "base/hash.h"
+#include "script/script_in.h"
+
+struct task {
+    task_t *next;     /* in its key's queue */
+    task_t *next_run; /* in ready or held */
+    msg_t *request;   /* kept, to be answered; NULL: nobody waits */
+    block_t *json;    /* what req becomes; NULL: an empty table */
+    program_t *program;
+    lua_State *co; /* NULL until it runs */
+    int co_ref;
+    bool serial; /* has a place in its key's queue */
+    bool nested;
+    bool expired; /* answered already; only its place in a queue is left */
+    bool waiting;
+    uint32_t slot;
+    uint64_t key, deadline_ns, wait; /* wait: the number of the answer it waits for */
+    script_take_t take;
+    int64_t take_arg;
+    const msg_t *reply; /* while it is resumed with it */
+    char verb[SCRIPT_NAME];
+};
+
+typedef struct task_list {
+    task_t *head, *tail;
+} task_list_t;
+
+typedef struct after {
+    uint64_t timer, key;
+    block_t *json;
+    char verb[SCRIPT_NAME];
+} after_t;
+
+struct shard {
+    script_t *script;
+    service_t *service;
+    uint32_t number;
+    program_t *program; /* the version that serves */
+    program_t *older;   /* replaced ones whose coroutines are not done */
+    map_t *keys;        /* key -> task_list_t: the head runs or is about to */
+    map_t *afters;      /* id -> after_t */
+    uint64_t next_after, next_wait;
+    task_t **slots; /* all tasks; free places are NULL */
+    uint32_t slot_count, slot_hint, tasks;
+    task_list_t ready; /* to be started */
+    task_list_t held;  /* to be started after the swap */
+    msg_t *swap;       /* kept SHARD_SWAP while the old version drains */
+    uint64_t swap_until_ns;
+    bool ticking, running_sent, stopping;
+};
+
+/* --- task.c --- */
+void task_start(shard_t *s, actor_t *self, task_t *t);
+void task_continue(shard_t *s, actor_t *self, const msg_t *reply);
+/* Answers ERR_TIMEOUT and gives up the coroutine. */
+void task_expire(shard_t *s, actor_t *self, task_t *t);
+/* Answers the request with err and its standard body, if somebody waits. */
+void task_refuse(actor_t *self, msg_t *request, int err);
+uint64_t task_cookie(const task_t *t);
+
+/* --- shard.c, for task.c --- */
+/* The task is over and answered: frees it and lets the next of its key run. */
+void shard_task_over(shard_t *s, actor_t *self, task_t *t);

@@ -1,0 +1,221 @@
+/* task: one run of a handler as a coroutine: started, left at waits, continued by replies,
+ * answered, given up at its deadline. Runs in the shard's actor. */
+#include "base/err.h"
+#include "base/log.h"
+#include "base/stat.h"
+#include "script/shard.h"
+#include <stdio.h>
+
+#define SLOT_BITS 16
+
+uint64_t task_cookie(const task_t *t) {
+    return t->wait << SLOT_BITS | t->slot;
+}
+
+uint64_t task_key(const task_t *t) {
+    return t->key;
+}
+
+/* --- inside the coroutine --- */
+static int body_done(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    host_t *h = host_of(L);
+    if (h->task->request)
+        codec_encode(h->codec, L, -1);
+    return 0;
+}
+
+static void push_context(lua_State *L, const host_t *h) {
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, (lua_Integer)h->task->key);
+    lua_setfield(L, -2, "key");
+    lua_pushinteger(L, shard_number(h->shard) + 1);
+    lua_setfield(L, -2, "shard");
+}
+
+/* What every coroutine runs: on[verb](state, req, ctx), then its result to JSON. */
+static int body(lua_State *L) {
+    const host_t *h = host_of(L);
+    const task_t *t = h->task;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->program->on_ref);
+    if (lua_getfield(L, -1, t->verb) != LUA_TFUNCTION)
+        return luaL_error(L, "service %s has no verb '%s'", h->service, t->verb);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, t->program->state_ref);
+    if (!t->json)
+        lua_newtable(L);
+    else if (!codec_decode(h->codec, L, (slice_t){t->json->data, t->json->len}))
+        return script_fail(L, ERR_BAD_REQUEST, NULL);
+    push_context(L, h);
+    lua_callk(L, 3, 1, 0, body_done);
+    return body_done(L, LUA_OK, 0);
+}
+
+/* --- waits --- */
+actor_t *script_self(lua_State *L) {
+    const host_t *h = host_of(L);
+    if (!h->self)
+        luaL_error(L, "this is no handler: it cannot reach the world");
+    return h->self;
+}
+
+script_wait_t script_wait(lua_State *L) {
+    host_t *h = host_of(L);
+    script_self(L);
+    if (!h->task || !lua_isyieldable(L))
+        luaL_error(L, "no wait is possible here");
+    task_t *t = h->task;
+    uint64_t now = actor_now_ns(h->self);
+    uint64_t left = t->deadline_ns > now ? (t->deadline_ns - now) / 1000000 : 0;
+    t->wait = ++h->shard->next_wait;
+    return (script_wait_t){h->self, (uint32_t)(left ? left : 1), SHARD_REPLY, task_cookie(t)};
+}
+
+static int waited(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    const task_t *t = host_of(L)->task;
+    return t->take(L, t->reply, t->take_arg);
+}
+
+int script_yield(lua_State *L, script_take_t take, int64_t arg) {
+    task_t *t = host_of(L)->task;
+    t->take = take;
+    t->take_arg = arg;
+    t->waiting = true;
+    return lua_yieldk(L, 0, 0, waited);
+}
+
+/* --- answers --- */
+static void answer(actor_t *self, task_t *t, int err, slice_t json) {
+    if (!t->request)
+        return;
+    msg_t *reply = msg_new(0, 0);
+    reply->body = block_of(json.at, json.len);
+    actor_reply(self, t->request, err, reply);
+    t->request = NULL;
+}
+
+void task_refuse(actor_t *self, msg_t *request, int err) {
+    char room[160];
+    if (!(request->flags & MSG_REQUEST))
+        return;
+    int n = snprintf(room, sizeof room, "{\"error\":\"%s\",\"code\":\"%s\"}", err_text(err),
+                     err_symbol(err));
+    msg_t *reply = msg_new(0, 0);
+    reply->body = block_of(room, (size_t)n);
+    actor_reply(self, request, err, reply);
+}
+
+static void answer_plain(actor_t *self, task_t *t, int err) {
+    msg_t *request = t->request;
+    t->request = NULL;
+    if (request)
+        task_refuse(self, request, err);
+}
+
+/* On the main state, protected. 1: the error value. Encodes what the client gets; gives the code,
+ * or 0 and the text for the log. */
+static int describe(lua_State *L) {
+    int err = api_fail_code(L, 1);
+    if (err == ERR_OK) {
+        luaL_tolstring(L, 1, NULL);
+        return 1;
+    }
+    lua_getfield(L, 1, "text");
+    lua_getfield(L, 1, "extra");
+    codec_error(host_of(L)->codec, L, lua_tostring(L, -2), err_symbol(err),
+                lua_istable(L, -1) ? lua_gettop(L) : 0);
+    lua_pushinteger(L, err);
+    return 1;
+}
+
+static void log_failure(const shard_t *s, const task_t *t, const char *text) {
+    char room[700];
+    stat_add(STAT_SCRIPT_ERRORS, 1);
+    log_error("script", "service=%s verb=%s key=%llu %s", s->service->name, t->verb,
+              (unsigned long long)t->key, log_safe(slice_of(text), room, sizeof room));
+}
+
+/* The error value on top of the coroutine: raised by fail, or a fault of the script. */
+static void answer_error(shard_t *s, actor_t *self, task_t *t) {
+    lua_State *L = vm_lua(t->program->vm);
+    const char *killed = vm_killed(t->program->vm);
+    stat_add(STAT_SCRIPT_KILLED, killed != NULL);
+    lua_pushcfunction(L, describe);
+    lua_xmove(t->co, L, 1);
+    int status = vm_call(t->program->vm, 1, 1);
+    if (status == LUA_OK && lua_isinteger(L, -1) && !killed) {
+        answer(self, t, (int)lua_tointeger(L, -1), codec_last(t->program->host.codec));
+    } else {
+        const char *text = lua_tostring(L, -1);
+        log_failure(s, t,
+                    text && lua_type(L, -1) == LUA_TSTRING ? text
+                    : killed                               ? killed
+                                                           : "error");
+        answer_plain(self, t, ERR_INTERNAL);
+    }
+    lua_settop(L, 0);
+}
+
+/* --- running --- */
+static void finish(shard_t *s, actor_t *self, task_t *t, bool reusable) {
+    program_done(t->program, t->co, t->co_ref, reusable);
+    t->program->tasks--;
+    shard_task_over(s, self, t);
+}
+
+static void run(shard_t *s, actor_t *self, task_t *t) {
+    host_t *h = &t->program->host;
+    int results;
+    h->shard = s;
+    h->self = self;
+    h->task = t;
+    int status = vm_resume(t->program->vm, t->co, 0, &results);
+    h->self = NULL;
+    h->task = NULL;
+    t->reply = NULL;
+    if (status == LUA_YIELD)
+        return;
+    if (status == LUA_OK)
+        answer(self, t, ERR_OK, codec_last(h->codec));
+    else
+        answer_error(s, self, t);
+    finish(s, self, t, status == LUA_OK);
+}
+
+void task_start(shard_t *s, actor_t *self, task_t *t) {
+    t->program = s->program;
+    t->co = program_coroutine(t->program, &t->co_ref);
+    if (!t->co) {
+        log_failure(s, t, "no memory for a coroutine");
+        answer_plain(self, t, ERR_INTERNAL);
+        shard_task_over(s, self, t);
+        return;
+    }
+    t->program->tasks++;
+    lua_pushcfunction(t->co, body);
+    run(s, self, t);
+}
+
+void task_continue(shard_t *s, actor_t *self, const msg_t *reply) {
+    uint32_t slot = reply->cookie & ((1u << SLOT_BITS) - 1);
+    task_t *t = slot < s->slot_count ? s->slots[slot] : NULL;
+    if (!t || !t->waiting || t->wait != reply->cookie >> SLOT_BITS)
+        return; /* its task gave up */
+    t->waiting = false;
+    t->reply = reply;
+    run(s, self, t);
+}
+
+void task_expire(shard_t *s, actor_t *self, task_t *t) {
+    stat_add(STAT_SCRIPT_TIMEOUTS, 1);
+    answer_plain(self, t, ERR_TIMEOUT);
+    if (t->co) {
+        log_warn("script", "service=%s verb=%s key=%llu: given up at its deadline",
+                 s->service->name, t->verb, (unsigned long long)t->key);
+        finish(s, self, t, false);
+    } else {
+        t->expired = true;
+    }
+}
