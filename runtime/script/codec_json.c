@@ -206,7 +206,7 @@ static void check_sequence(lua_State *L, int index, lua_Integer n) {
     lua_Integer keys = 0;
     for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1))
         keys++;
-    if (keys != n)
+    if (keys > n)
         luaL_error(L, "table for JSON is neither a list nor an object (mixed keys)");
 }
 

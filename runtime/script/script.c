@@ -38,8 +38,10 @@ static bool list_services(script_t *s, sources_t *sources, char *fault, size_t r
     return true;
 }
 
-/* Everything that scripts can get wrong comes before the first actor: all VMs, in order of service and shard. */
-static bool load_programs(script_t *s, sources_t *sources, program_t **programs, char *fault, size_t room) {
+/* Everything that scripts can get wrong comes before the first actor: all VMs, in order of service
+ * and shard. */
+static bool load_programs(script_t *s, sources_t *sources, program_t **programs, char *fault,
+                          size_t room) {
     for (uint32_t i = 0; i < s->service_count; i++)
         for (uint32_t n = 0; n < s->shards; n++)
             if (!(*programs++ = program_new(s, sources, s->services[i].name, n, fault, room)))
@@ -72,7 +74,8 @@ static bool open_all(script_t *s, sources_t *sources, char *fault, size_t room) 
     for (size_t i = 0; !ok && i < count; i++)
         program_free(programs[i]);
     if (ok && !(spawn_shards(s, programs) && reload_open(s)))
-        log_die("script", "the actor limit leaves no room for the shards of %u services", s->service_count);
+        log_die("script", "the actor limit leaves no room for the shards of %u services",
+                s->service_count);
     free(programs);
     return ok;
 }

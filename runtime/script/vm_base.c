@@ -32,8 +32,23 @@ static int base_pcall(lua_State *L) {
     return hold(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, held), 0);
 }
 
+/* Around the script's message handler (upvalue 1). The error of a killed slice is raised inside the
+ * hook, and what runs there is not hooked itself: a handler that loops would never end. */
+static int handle_message(lua_State *L) {
+    if (vm_of(L)->killed)
+        return 1;
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 static int base_xpcall(lua_State *L) {
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_pushvalue(L, 2);
+    lua_pushcclosure(L, handle_message, 1);
+    lua_replace(L, 2);
     int args = lua_gettop(L) - 2;
     lua_pushboolean(L, 1);
     lua_pushvalue(L, 1);
