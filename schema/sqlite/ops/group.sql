@@ -13,10 +13,19 @@ SELECT c.id, c.type, c.status, c.join_mode, c.member_limit,
        EXISTS (SELECT 1 FROM member x WHERE x.conversation = c.id AND x.user = :user) AS inside
 FROM conversation c WHERE c.id = :conversation;
 
--- Pinned first, then the latest activity, then the id. The cursor is the last row's place.
+-- Pinned first, then the latest activity, then the id. The cursor is the last row's place. The page is chosen by cheap columns first; only
+-- its rows are counted.
 -- name: brief_list read
-SELECT * FROM brief WHERE viewer = :user AND (-pinned, -updated_ms, id) > (:after_pinned, :after_updated, :after_id)
-ORDER BY -pinned, -updated_ms, id LIMIT :limit;
+WITH place AS (
+    SELECT m.conversation, -m.pinned AS pinned, -coalesce((SELECT l.at_ms FROM message l WHERE l.conversation = m.conversation
+           ORDER BY l.seq DESC LIMIT 1), c.created_ms) AS updated
+    FROM member m JOIN conversation c ON c.id = m.conversation WHERE m.user = :user
+), page AS MATERIALIZED (
+    SELECT * FROM place WHERE (pinned, updated, conversation) > (:after_pinned, :after_updated, :after_id)
+    ORDER BY pinned, updated, conversation LIMIT :limit
+)
+SELECT b.* FROM page JOIN brief b ON b.viewer = :user AND b.id = page.conversation
+ORDER BY page.pinned, page.updated, page.conversation;
 
 -- name: brief_count read
 SELECT count(*) AS total FROM member WHERE user = :user;
