@@ -53,6 +53,7 @@ describe("auth", function()
                     password = password})
             end
             assert.truthy(register {username = "abc", password = ("ü"):rep(128)})
+            assert.truthy(register {username = "least", password = "12345678"})
             w.conf["auth.min_password"] = 12
             assert.same({"weak_password", "password must have 12 to 128 characters"}, refused_register {username = "abcd",
                 password = "12345678901"})

@@ -81,6 +81,8 @@ describe("the door of a group", function()
         local many = {}
         for i = 1, 101 do many[i] = i end
         assert.same({"bad_request"}, refused("add", owner, {user_ids = many}))
+        many[101] = nil
+        assert.same({"not_found", "target user not found"}, refused("add", owner, {user_ids = many}))
     end)
 
     it("join: free enters at once, told to the joiner's other devices and to all", function()
