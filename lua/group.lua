@@ -22,15 +22,13 @@ local MAY <const> = {
 }
 local RANK <const> = {member = 1, admin = 2, owner = 3}
 
--- Who may send, asked in place by the conversation actor: 0 = yes, else why not. type: 1 single chat, 2 group; rank as in RANK; blocked:
--- the other one of a single chat has blocked the sender.
-local REFUSED <const> = {dissolved = 1, muted = 2, all_muted = 3, blocked = 4}
-
+-- Who may send, asked in place by the conversation actor with the facts it holds: 0 = yes, else the code of the refusal. type: 1 single
+-- chat, 2 group; rank as in RANK; blocked: the other one of a single chat has blocked the sender.
 local function may_send(type, dissolved, rank, muted_until_ms, mute_all, blocked, now_ms)
-    if dissolved ~= 0 then return REFUSED.dissolved end
-    if muted_until_ms > now_ms then return REFUSED.muted end
-    if mute_all ~= 0 and type == 2 and rank < RANK.admin then return REFUSED.all_muted end
-    if blocked ~= 0 then return REFUSED.blocked end
+    if dissolved ~= 0 then return "dissolved" end
+    if muted_until_ms > now_ms then return "muted" end -- "you are muted"
+    if mute_all ~= 0 and type == 2 and rank < RANK.admin then return "muted" end -- "conversation is muted"
+    if blocked ~= 0 then return "blocked" end -- "message refused by recipient"
     return 0
 end
 
