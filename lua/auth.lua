@@ -86,7 +86,7 @@ local function log_in(_, req)
     local password = check.text(req.body.password, 0, math.maxinteger)
     local device = check.opt_device(req.body.device_id) or ""
     backoff.check(username, req.address)
-    local user = store.run("user_credentials", {username = username})[1]
+    local user = #username <= USERNAME_MAX and store.run("user_credentials", {username = username})[1]
     if not same_password(password, user and user.password or "") then
         backoff.failed(username, req.address)
         fail("invalid_credentials")
