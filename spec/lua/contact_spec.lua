@@ -145,6 +145,13 @@ describe("contacts", function()
         end)
     end)
 
+    it("handle finds a request gone that somebody else closed between its look and its write", function()
+        apply(lena, tom)
+        w.before_write = function() w:sql "UPDATE contact_request SET status = 'accepted'" end
+        local code, text = w:refused("contact.handle", tom, {body = {target_user_id = lena}})
+        assert.same({"not_found", "contact apply not found"}, {code, text})
+    end)
+
     it("requests: newest first, by direction and status, in pages", function()
         apply(lena, tom)
         handle(tom, lena)

@@ -307,6 +307,7 @@ describe("conversations", function()
                 assert.same({"bad_request"}, refused(try[1], lena, id, try[2]))
             end
             assert.truthy(change("announcement", lena, {text = ("ü"):rep(2000)}))
+            assert.equal(512, #change("update", lena, {avatar_url = ("x"):rep(512)}).avatar_url)
         end)
 
         it("settings are the caller's own: any conversation, told to their other devices, only when they change", function()
