@@ -74,7 +74,8 @@ static int base_fail(lua_State *L) {
 static int fail_tostring(lua_State *L) {
     lua_getfield(L, 1, "code");
     lua_getfield(L, 1, "text");
-    lua_pushfstring(L, "%s: %s", luaL_tolstring(L, -2, NULL), luaL_tolstring(L, -1, NULL));
+    const char *code = luaL_tolstring(L, -2, NULL), *text = luaL_tolstring(L, -2, NULL);
+    lua_pushfstring(L, "%s: %s", code, text);
     return 1;
 }
 

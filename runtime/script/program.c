@@ -82,14 +82,16 @@ static void take_on(lua_State *L, program_t *p, int table) {
     p->on_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* {"list", "get"} or {list = true, get = true} */
 static void take_concurrent(lua_State *L, program_t *p, int table) {
     if (lua_getfield(L, table, "concurrent") != LUA_TNIL) {
         luaL_checktype(L, -1, LUA_TTABLE);
         for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+            int name = lua_isinteger(L, -2) ? -1 : -2;
             if (p->concurrent_count == SCRIPT_EVERY)
                 luaL_error(L, "concurrent: too many verbs");
             if (lua_toboolean(L, -1))
-                copy_name(L, -2, p->concurrent[p->concurrent_count++], "concurrent");
+                copy_name(L, name, p->concurrent[p->concurrent_count++], "concurrent");
         }
     }
     lua_pop(L, 1);

@@ -70,7 +70,7 @@ static void replaced(reloader_t *r) {
     service_t *sv = &r->script->services[r->service];
     sources_unref(sv->current);
     sv->current = sources_ref(r->fresh);
-    stat_add(STAT_SCRIPT_RELOADS, 1);
+    stat_add(STAT_SCRIPT_REPLACED, 1);
     log_info("script", "reload: %s is replaced", sv->name);
     r->changed = true;
     next_service(r);
@@ -94,6 +94,7 @@ static void finish(actor_t *self, reloader_t *r) {
         log_fault("policy", fault);
     log_unknown(r);
     log_info("script", "reload: done");
+    stat_add(STAT_SCRIPT_RELOADS, 1);
     sources_unref(r->fresh);
     r->fresh = NULL;
     if (r->again) {
@@ -131,6 +132,7 @@ static void begin(actor_t *self, reloader_t *r) {
     r->fresh = sources_read(conf_text(r->script->conf, "script.dir").at, fault, sizeof fault);
     if (!r->fresh) {
         log_fault("script.dir", fault);
+        stat_add(STAT_SCRIPT_RELOADS, 1);
         return;
     }
     r->service = r->shard = 0;

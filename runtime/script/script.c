@@ -64,13 +64,14 @@ static bool spawn_shards(script_t *s, program_t **programs) {
 }
 
 static bool open_all(script_t *s, sources_t *sources, char *fault, size_t room) {
-    if (!list_services(s, sources, fault, room) || !policies_open(s, sources, fault, room))
+    if (!list_services(s, sources, fault, room))
         return false;
     size_t count = (size_t)s->service_count * s->shards;
     program_t **programs = calloc(count + 1, sizeof(program_t *));
     if (!programs)
         log_die("script", "no memory");
-    bool ok = load_programs(s, sources, programs, fault, room);
+    bool ok =
+        load_programs(s, sources, programs, fault, room) && policies_open(s, sources, fault, room);
     for (size_t i = 0; !ok && i < count; i++)
         program_free(programs[i]);
     if (ok && !(spawn_shards(s, programs) && reload_open(s)))
@@ -99,8 +100,10 @@ script_t *script_open(runtime_t *rt, const conf_t *conf, const script_ports_t *p
     read_conf(s, conf);
     bool ok = open_all(s, sources, fault, room);
     sources_unref(sources);
-    return ok ? s : NULL; /* what was spawned until then points to s and ends with the runtime: the
-                             node does not start */
+    if (ok)
+        return s;
+    script_close(s);
+    return NULL;
 }
 
 void script_close(script_t *s) {

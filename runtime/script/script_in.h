@@ -12,7 +12,7 @@
 #define SCRIPT_SHARDS   64
 #define SCRIPT_POLICIES 256
 #define SCRIPT_IDLE     32 /* finished coroutines kept for the next request, per VM */
-#define SCRIPT_EVERY    16
+#define SCRIPT_EVERY    32 /* timers, and concurrent verbs, of a service */
 
 typedef struct shard shard_t;
 typedef struct task task_t;
