@@ -139,10 +139,10 @@ describe("accounts", function()
     it("[29] logout refuses the token at once and closes that login's sockets with 4004, no others", function()
         local p = n:person()
         local other = login(p.name)
-        local mine, kept = p:socket("mine"), nil
+        local mine = p:socket("mine")
         local first = p.token
         p.token = other.json.access_token
-        kept = p:socket("kept")
+        local kept = p:socket("kept")
         p.token = first
         local r = p:post("/api/auth/logout")
         assert.same({200, {}}, {r.status, r.json.data})
@@ -194,7 +194,8 @@ describe("accounts", function()
         assert.equal(400, a:get("/api/users/search?q=" .. ("x"):rep(65)).status)
         assert.same({id = b.id, username = "zoe", display_name = "other", avatar_url = ""}, a:get("/api/users/" .. b.id).json.data)
         assert.same({404, "not_found"}, code(a:get("/api/users/99999999")))
-        assert.same({400, "bad_request", "invalid user id"}, (function(r) return {r.status, r.json.code, r.json.error} end)(a:get("/api/users/x")))
+        local r = a:get("/api/users/x")
+        assert.same({400, "bad_request", "invalid user id"}, {r.status, r.json.code, r.json.error})
     end)
 end)
 

@@ -20,7 +20,8 @@ describe("conversations", function()
             if i % 2 == 0 then me, other = b, a end
             local body = json.encode {type = 1, member_ids = {other.id}}
             clients[i] = n:http()
-            clients[i]:connect():send(("POST /api/conversations HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s")
+            clients[i]:connect():send((
+                "POST /api/conversations HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s")
                 :format(me.token, #body, body))
         end
         for i = 1, 20 do
@@ -221,11 +222,13 @@ describe("conversations", function()
             {"GET", path}, {"PUT", path, {title = "x"}}, {"DELETE", path}, {"PUT", path .. "/settings", {pinned = true}},
             {"PUT", path .. "/announcement", {text = "x"}}, {"PUT", path .. "/mute_all", {enabled = true}},
             {"PUT", path .. "/nickname", {nickname = "x"}}, {"GET", path .. "/members"}, {"POST", path .. "/members", {user_ids = {b.id}}},
-            {"DELETE", path .. "/members/" .. c.id}, {"POST", path .. "/leave"}, {"PUT", path .. "/members/" .. c.id .. "/role", {role = "admin"}},
+            {"DELETE", path .. "/members/" .. c.id}, {"POST", path .. "/leave"},
+            {"PUT", path .. "/members/" .. c.id .. "/role", {role = "admin"}},
             {"POST", path .. "/transfer", {user_id = b.id}}, {"PUT", path .. "/members/" .. c.id .. "/mute", {until_ms = 0}},
             {"GET", path .. "/requests"}, {"POST", path .. "/requests/1", {accept = true}},
             {"POST", "/api/messages", {conversation_id = group, client_msg_id = "b", text = "x"}},
-            {"GET", "/api/messages/history?conversation_id=" .. group}, {"POST", "/api/messages/read", {conversation_id = group, read_seq = 1}},
+            {"GET", "/api/messages/history?conversation_id=" .. group},
+            {"POST", "/api/messages/read", {conversation_id = group, read_seq = 1}},
             {"POST", "/api/messages/" .. m.id .. "/revoke"},
         } do
             local r = b:api(try[1], try[2], try[3])

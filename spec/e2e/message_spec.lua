@@ -35,7 +35,8 @@ describe("messages", function()
         assert.equal(ack.data.created_at, ack.data.created_at_ms)
         local p = b:push("new_message").data
         assert.same({ack.data.message_id, chat, lena.id, 1, 1, "hello", "c-1", "normal", 0},
-            {p.message_id, p.conversation_id, p.sender_id, p.seq, p.content_type, p.content.text.text, p.client_msg_id, p.status, p.reply_to})
+            {p.message_id, p.conversation_id, p.sender_id, p.seq, p.content_type, p.content.text.text, p.client_msg_id,
+                p.status, p.reply_to})
         assert.equal(ack.data.created_at_ms, p.created_at_ms)
         assert.equal(p.created_at_ms // 1000, p.created_at)
         a:close()
