@@ -28,6 +28,7 @@ typedef struct node {
 struct json_doc {
     node_t *nodes; /* [0] is none */
     uint32_t count, cap;
+    bool own; /* may be JSON_DEPTH_OWN deep */
     char *text;
 };
 
@@ -35,12 +36,17 @@ typedef struct parser {
     json_doc_t *doc;
     char *p, *end;
     uint32_t depth;
-    json_at_t open[JSON_DEPTH], last[JSON_DEPTH]; /* container, its newest child (0: none yet) */
-    uint32_t key_at, key_len;                     /* of the member that comes next */
+    json_at_t open[JSON_DEPTH_OWN],
+        last[JSON_DEPTH_OWN]; /* container, its newest child (0: none yet) */
+    uint32_t key_at, key_len; /* of the member that comes next */
 } parser_t;
 
 json_doc_t *json_doc_new(void) {
     return pool_zalloc(sizeof(json_doc_t));
+}
+
+void json_doc_own(json_doc_t *doc) {
+    doc->own = true;
 }
 
 static void release(json_doc_t *doc) {
@@ -291,7 +297,7 @@ static bool word(parser_t *s, const char *text, size_t len, json_type_t type) {
 }
 
 static bool open_container(parser_t *s, json_type_t type) {
-    if (s->depth == JSON_DEPTH)
+    if (s->depth == (s->doc->own ? JSON_DEPTH_OWN : JSON_DEPTH))
         return false;
     s->p++;
     node_t *n = add_node(s, type);

@@ -8,7 +8,8 @@
 #include "base/buf.h"
 #include <stdbool.h>
 
-#define JSON_DEPTH 32
+#define JSON_DEPTH     32 /* of what clients send */
+#define JSON_DEPTH_OWN 40 /* of our own texts around it */
 
 typedef enum json_type {
     JSON_NONE, JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_INT, JSON_REAL, JSON_STRING, JSON_ARRAY, JSON_OBJECT
@@ -20,6 +21,8 @@ typedef uint32_t json_at_t; /* a node; 0 is "none", the root is JSON_ROOT */
 
 json_doc_t *json_doc_new(void);
 void json_doc_free(json_doc_t *doc);
+/* This document parses texts that we made ourselves around a client's: JSON_DEPTH_OWN holds. */
+void json_doc_own(json_doc_t *doc);
 
 /* Parses text[0..len) IN PLACE: strings are unescaped where they stand, so text must be writable and must
  * outlive the document's next parse. ERR_OK or ERR_BAD_REQUEST; after an error the document is empty. */

@@ -97,7 +97,7 @@ static void add_scalar(buf_t *b, const json_doc_t *doc, json_at_t at) {
                                                            : "null");
 }
 
-/* Recursion ends at JSON_DEPTH: no document is deeper. */
+/* Recursion ends at JSON_DEPTH_OWN: no document is deeper. */
 void json_add_node(buf_t *b, const json_doc_t *doc, json_at_t at) {
     json_type_t type = json_type(doc, at);
     if (type < JSON_ARRAY) {

@@ -13,6 +13,7 @@ codec_t *codec_new(uint32_t max_bytes) {
     if (!c)
         log_die("script", "no memory for a codec");
     c->doc = json_doc_new();
+    json_doc_own(c->doc);
     c->max = max_bytes;
     return c;
 }
@@ -211,7 +212,7 @@ static void check_sequence(lua_State *L, int index, lua_Integer n) {
 }
 
 static void add_table(codec_t *c, lua_State *L, int index, int depth) {
-    if (depth >= JSON_DEPTH)
+    if (depth >= JSON_DEPTH_OWN)
         luaL_error(L, "value for JSON is too deep");
     luaL_checkstack(L, 6, "value for JSON is too deep");
     lua_Integer n = (lua_Integer)lua_rawlen(L, index);

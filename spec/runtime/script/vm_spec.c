@@ -345,6 +345,10 @@ SPEC("keeps integers, empty lists and empty objects through JSON, and sorts keys
         AGAIN("\"\\u00e9\\n\\\"\"", "\"\xc3\xa9\\n\\\"\"");
         AGAIN("[true,false]", "[true,false]");
         AGAIN("null", "null");
+        AGAIN("[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]", /* a client's
+                                                                                         32, ours
+                                                                                         around */
+              "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]");
     }
 }
 
