@@ -1,7 +1,8 @@
-/* script: Lua as an actor class. A service is one file of lua/ (returns {name, version, init, on, every, concurrent, upgrade, policy}); it
- * runs in `script.shards` shard actors per service, each a VM with capped memory; the key of a request picks the shard.
- * Handlers run as coroutines: store.run, call, sleep and the other waits yield. Requests of one key are
- * handled one after the other, different keys of a shard interleave at waits; a `concurrent` verb is never queued. */
+/* script: Lua as an actor class. A service is one file of lua/ (returns {name, version, init, on,
+ * every, concurrent, upgrade, policy}); it runs in `script.shards` shard actors per service, each a
+ * VM with capped memory; the key of a request picks the shard. Handlers run as coroutines:
+ * store.run, call, sleep and the other waits yield. Requests of one key are handled one after the
+ * other, different keys of a shard interleave at waits; a `concurrent` verb is never queued. */
 #pragma once
 #include "base/conf.h"
 #include "port/crypt.h"
@@ -19,35 +20,44 @@ typedef struct script_ports {
     crypt_t *crypt;
 } script_ports_t;
 
-/* Functions that C gives to scripts beyond the built-in API (tokens, pushes to users): registered by the actors floor. */
+/* Functions that C gives to scripts beyond the built-in API (tokens, pushes to users): registered
+ * by the actors floor. */
 typedef struct script_function {
     const char *module, *name; /* token.issue */
-    void *lua_cfunction;       /* lua_CFunction; upvalue 1 is a light userdata: arg */
+    void *lua_cfunction; /* lua_CFunction; upvalue 1 is a light userdata: arg; script/wait.h is for
+                            these */
     void *arg;
 } script_function_t;
 
-/* Loads all services from script.dir (the built-in ones where it has none). NULL with file:line: text in fault. Before runtime_start. */
+/* Loads all services from script.dir (the built-in ones where it has none). NULL with file:line:
+ * text in fault. Before runtime_start. */
 script_t *script_open(runtime_t *rt, const conf_t *conf, const script_ports_t *ports,
                       const script_function_t *functions, size_t count, char *fault, size_t room);
 void script_close(script_t *s); /* after runtime_stop */
 
 /* The number of a service, -1 if there is none. */
 int script_service(const script_t *s, const char *name);
-/* A call to on[verb] of the service: key picks the shard and the queue. `json` is what `req` becomes (taken: one run of JSON bytes); the reply
- * (reply_verb, cookie) has err and, in body, JSON: the value returned on success; on an error
- * {"error":text,"code":symbol,...} as it goes to the client (script raised fail(code, text, extra)). */
-void script_call(script_t *s, actor_t *self, int service, const char *verb, uint64_t key, block_t *json,
-                 uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie);
+/* A call to on[verb] of the service: key picks the shard and the queue. `json` is what `req`
+ * becomes (taken: one run of JSON bytes); the reply (reply_verb, cookie) has err and, in body,
+ * JSON: the value returned on success ("null" for none); on an error
+ * {"error":text,"code":symbol,...} as it goes to the client (script raised fail(code, text,
+ * extra)). */
+void script_call(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
+                 block_t *json, uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie);
 
-/* A policy function in place, in the caller's worker: numbers in, one number or text out. ERR_OK and *out; ERR_INTERNAL when the
- * script failed (logged, counted): the caller refuses. About half a microsecond. `name` is "recall.recall_allowed". Handles are
- * looked up once and stay valid over reloads. */
+/* A policy function in place, in the caller's worker: integers in, *out is the integer it returns,
+ * 1 or 0 for a boolean, 0 for nothing, or the (negative) code whose name it returns: "muted" gives
+ * ERR_MUTED. ERR_OK; ERR_INTERNAL when the script failed (logged, counted): the caller refuses.
+ * About a tenth of a microsecond. Free and pinned actors only. `name` is "recall.recall_allowed".
+ * Handles are looked up once and stay valid over reloads. */
 typedef struct script_policy script_policy_t;
 script_policy_t *script_policy(script_t *s, const char *name); /* NULL: no such function */
-int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *args, size_t count, int64_t *out);
+int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
+                      int64_t *out);
 
-/* Reads script.dir again and swaps each service whose text has changed and whose new text compiles and initialises, at a
- * message boundary, with its state carried over by upgrade(state, from). Others keep serving; fault lines are logged. Any thread. */
+/* Reads script.dir again and swaps each service whose text has changed and whose new text compiles
+ * and initialises, at a message boundary, with its state carried over by upgrade(state, from).
+ * Others keep serving; fault lines are logged. Any thread. */
 void script_reload(script_t *s);
 
 /* API of scripts: see lua/API.md (made from one place with the code). */

@@ -121,7 +121,7 @@ static bool stage_open(const script_ports_t *ports, const script_function_t *fun
 }
 
 /* One service in one file. */
-static bool stage_service(const char *name, const char *text) {
+static inline bool stage_service(const char *name, const char *text) {
     char file[64];
     snprintf(file, sizeof file, "%s.lua", name);
     stage_new();

@@ -1,0 +1,135 @@
+/* bench/script: what a call to a Lua service and back costs, and a policy in place. One actor keeps
+ * `flight` calls under way. bench_script [calls] [flight] */
+#include "script/script.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { GO = MSG_USER, BACK };
+
+static script_t *script;
+static int service;
+static uint64_t calls = 500000, flight = 16, sent, done;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t over = PTHREAD_COND_INITIALIZER;
+static bool finished;
+static block_t *json;
+static const char *verb;
+
+static uint64_t cpu_ns(void) {
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000000 +
+           (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000;
+}
+
+static void finish(void) {
+    pthread_mutex_lock(&lock);
+    finished = true;
+    pthread_cond_signal(&over);
+    pthread_mutex_unlock(&lock);
+}
+
+static void one(actor_t *self) {
+    script_call(script, self, service, verb, sent++, block_ref(json), 0, BACK, 0);
+}
+
+static void handle(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == GO) {
+        for (uint64_t i = 0; i < flight; i++)
+            one(self);
+        return;
+    }
+    if (m->verb != BACK)
+        return;
+    if (m->err)
+        log_die("bench", "a call failed: %d", m->err);
+    if (++done == calls)
+        finish();
+    else if (sent < calls)
+        one(self);
+}
+static const actor_class_t caller_class = {.name = "caller", .place = ACTOR_FREE, .handle = handle};
+
+static void policies(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb != GO)
+        return;
+    script_policy_t *p = script_policy(script, "bench.may");
+    int64_t args[4] = {1, 2, 3, 4}, out;
+    uint64_t start = clock_mono_ns();
+    for (uint64_t i = 0; i < calls; i++)
+        if (script_policy_run(p, self, args, 4, &out) != 0 || out != 1)
+            log_die("bench", "a policy failed");
+    printf("policy      %7.0f ns\n", (double)(clock_mono_ns() - start) / (double)calls);
+    finish();
+}
+static const actor_class_t policy_class = {
+    .name = "policies", .place = ACTOR_FREE, .handle = policies};
+
+static void run(runtime_t *rt, const actor_class_t *cls, const char *name) {
+    sent = done = 0;
+    finished = false;
+    uint64_t cpu = cpu_ns(), start = clock_mono_ns();
+    actor_ref_t ref = actor_spawn(rt, NULL, cls, 0, -1, NULL);
+    runtime_send(rt, ref, msg_new(GO, 0));
+    pthread_mutex_lock(&lock);
+    while (!finished)
+        pthread_cond_wait(&over, &lock);
+    pthread_mutex_unlock(&lock);
+    if (name)
+        printf("%-11s %7.0f ns wall %7.0f ns CPU (%llu in flight)\n", name,
+               (double)(clock_mono_ns() - start) / (double)calls,
+               (double)(cpu_ns() - cpu) / (double)calls, (unsigned long long)flight);
+}
+
+static void write_service(const char *dir) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/bench.lua", dir);
+    FILE *f = fopen(path, "w");
+    fputs("return {name = 'bench', on = {echo = function(s, req) return {n = req.n, name = "
+          "req.name} end,"
+          "nothing = function() end},"
+          "policy = {may = function(a, b, c, d) if a > b or c > d then return false end return "
+          "true end}}",
+          f);
+    fclose(f);
+}
+
+int main(int argc, char **argv) {
+    char dir[] = "/tmp/bench-script-XXXXXX", fault[300];
+    static const script_ports_t ports;
+    runtime_conf_t rc = {.workers = 1};
+    if (argc > 1)
+        calls = strtoull(argv[1], NULL, 10);
+    if (argc > 2)
+        flight = strtoull(argv[2], NULL, 10);
+    write_service(mkdtemp(dir));
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    conf_t *conf = conf_new();
+    conf_set(conf, "script.dir", slice_of(dir), fault, sizeof fault);
+    runtime_t *rt = runtime_new(&rc);
+    script = script_open(rt, conf, &ports, NULL, 0, fault, sizeof fault);
+    if (!script)
+        log_die("bench", "%s", fault);
+    service = script_service(script, "bench");
+    runtime_start(rt);
+    static const char req[] = "{\"n\":5,\"name\":\"some body\",\"list\":[1,2,3]}";
+    json = block_of(req, sizeof req - 1);
+    verb = "nothing";
+    run(rt, &caller_class, "nothing");
+    verb = "echo";
+    run(rt, &caller_class, "echo");
+    run(rt, &policy_class, NULL);
+    runtime_stop(rt, 1000);
+    runtime_free(rt);
+    script_close(script);
+    conf_free(conf);
+    block_unref(json);
+    return 0;
+}
