@@ -93,8 +93,8 @@ static void now_offline(actor_t *self, inbox_t *b) {
     edge_t *e = edge_of(self);
     buf_t params = {0};
     b->last_seen_s = actor_wall_ms(self) / 1000;
-    value_add_int(&params, (int64_t)actor_key(self));
     value_add_int(&params, actor_wall_ms(self));
+    value_add_int(&params, (int64_t)actor_key(self));
     store_run(e->store, self, e->op_seen, &params, 0, VERB_IGNORED, 0);
     if (!b->timer)
         b->timer = actor_after(self, e->grace_ms ? e->grace_ms : 1, VERB_OFFLINE, 0);

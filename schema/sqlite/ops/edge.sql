@@ -9,7 +9,7 @@ SELECT 1;
 SELECT id, revoked_ms FROM login WHERE revoked_ms > :since;
 
 -- name: user_seen write
-UPDATE user SET last_seen_ms = :now WHERE id = :user AND last_seen_ms < :now;
+UPDATE user SET last_seen_ms = max(last_seen_ms, :now) WHERE id = :user;
 
 -- What :viewer may know of the users in the JSON list :users, by rising id.
 -- name: presence_of read
