@@ -146,7 +146,8 @@ static void push_rows(lua_State *L, store_rows_t *r, const char *const *names, s
         lua_rawseti(L, rows, n);
     }
     vm_list_mark(L, rows);
-    lua_replace(L, first);
+    if (rows != first) /* without columns the list stands there already */
+        lua_replace(L, first);
     lua_settop(L, first);
 }
 
