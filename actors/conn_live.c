@@ -119,23 +119,30 @@ static uint64_t visit(conn_t *c, const edge_t *e, uint64_t now) {
 
 /* --- the sweep --- */
 
-/* This worker's part of the drain: so many sockets a sweep that all are gone in drain.time. */
-static void drain_some(edge_worker_t *w) {
-    uint32_t sweeps = w->edge->drain_ms / w->edge->sweep_ms;
-    if (w->drain_left == 0)
-        w->drain_left = sweeps ? sweeps : 1;
-    uint32_t open = 0, part;
+static uint32_t open_sockets(const edge_worker_t *w) {
+    uint32_t n = 0;
     for (uint32_t i = 0; i < w->live_count; i++)
-        open += !w->live[i].conn->closing;
-    part = (open + w->drain_left - 1) / w->drain_left;
-    if (w->drain_left > 1)
+        n += !w->live[i].conn->closing;
+    return n;
+}
+
+/* This worker's part of the drain: after each sweep so many are left as the rest of drain.time has
+ * of the whole. */
+static void drain_some(edge_worker_t *w) {
+    uint32_t sweeps = w->edge->drain_ms / w->edge->sweep_ms + 1, open = open_sockets(w);
+    if (w->drain_total == 0) {
+        w->drain_total = open;
+        w->drain_left = sweeps;
+    }
+    if (w->drain_left > 0)
         w->drain_left--;
-    for (uint32_t i = w->live_count; i-- > 0 && part > 0;) {
+    uint32_t keep = (uint32_t)((uint64_t)w->drain_total * w->drain_left / sweeps);
+    for (uint32_t i = w->live_count; i-- > 0 && open > keep;) {
         conn_t *c = w->live[i].conn;
         if (c->closing)
             continue;
         conn_close(c, 1012);
-        part--;
+        open--;
     }
 }
 

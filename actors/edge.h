@@ -46,7 +46,7 @@ typedef struct edge_worker {
     buf_t out;         /* scratch for short frames and heads */
     live_slot_t *live;
     uint32_t live_count, live_cap;
-    uint32_t drain_left;
+    uint32_t drain_total, drain_left; /* sockets at the start of the drain, sweeps to come */
     _Atomic uint64_t
         http[ROUTE_STATS][STATUS_STATS]; /* written by this worker, read by the metrics page */
 } edge_worker_t;
