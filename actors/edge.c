@@ -101,12 +101,6 @@ static void worker_hook(runtime_t *rt, uint32_t worker, bool starting, void *arg
     pool_free(w->live, w->live_cap * sizeof *w->live);
 }
 
-/* Said at the start rather than silently not done. */
-static bool deflate_off(const conf_t *conf, char *fault, size_t room) {
-    snprintf(fault, room, "ws.deflate: permessage-deflate is not in this version");
-    return !conf_bool(conf, "ws.deflate");
-}
-
 edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault, size_t room) {
     edge_t *e = pool_zalloc(sizeof *e);
     e->rt = rt;
@@ -117,8 +111,7 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     e->logins = login_set_new(LOGINS_MAX);
     e->limits = limit_new(BUCKETS_MAX);
     read_settings(e);
-    if (!deflate_off(conf, fault, room) || find_ops(e, fault, room) != ERR_OK ||
-        static_load(e, fault, room) != ERR_OK) {
+    if (find_ops(e, fault, room) != ERR_OK || static_load(e, fault, room) != ERR_OK) {
         edge_free(e);
         return NULL;
     }
