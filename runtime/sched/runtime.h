@@ -54,3 +54,11 @@ void worker_turn_end(runtime_t *rt, uint32_t worker, uint64_t (*fn)(void *arg), 
 int worker_here(const runtime_t *rt);
 uint64_t runtime_now_ns(const runtime_t *rt);
 int64_t runtime_wall_ms(const runtime_t *rt);
+
+/* What happened since the runtime was made; at rest sent = received + refused + dead. Any thread. */
+typedef struct runtime_counts {
+    uint64_t sent, received, refused, dead; /* dead: found in the mailbox of an actor that had ended */
+    uint64_t stolen, wakes;
+    uint32_t actors; /* living now */
+} runtime_counts_t;
+void runtime_counts(const runtime_t *rt, runtime_counts_t *out);

@@ -1,0 +1,151 @@
+/* mailbox: an intrusive list, many senders, one receiver. Senders put messages on a stack, the
+ * receiver takes the whole stack at once and turns it round. The gate in front of it counts, caps,
+ * and tells the living from the dead; it also is the wake-up (see sched.h, the token).
+ *
+ * Admission comes first, the push second: an actor's slot is not reused while its gate counts a
+ * message, so a push that was admitted always lands in the incarnation that admitted it. A receiver
+ * that sees the count but not yet the message goes to the back of the queue; it does not spin. */
+#include "sched/sched.h"
+#include <assert.h>
+
+/* Small messages are bounded by the cap in messages; only larger ones pay for the account in bytes.
+ */
+#define SMALL 128
+
+uint32_t msg_cost(const msg_t *m) {
+    uint32_t n = m->size + (m->body ? m->body->len : 0);
+    return n > SMALL ? n : 0;
+}
+
+/* Acquire on success: the sender that raises the gate from 0 becomes the token holder and must see
+ * what the last holder wrote; partner: the release in mailbox_consumed (later RMWs of other senders
+ * continue its release sequence). Release: for the mirror case, the holder that reads this count
+ * acquires. Refusals need no order. */
+static int admit(actor_t *a, uint32_t gen, bool reserved, bool *first) {
+    uint64_t g = atomic_load_explicit(&a->gate, memory_order_relaxed);
+    do {
+        if ((uint32_t)(g >> 32) != gen)
+            return ERR_GONE;
+        if (!reserved && (uint32_t)g >= atomic_load_explicit(&a->cap_msgs, memory_order_relaxed))
+            return ERR_FULL;
+    } while (!atomic_compare_exchange_weak_explicit(&a->gate, &g, g + 1, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    *first = (uint32_t)g == 0;
+    return ERR_OK;
+}
+
+/* The account in bytes carries no wake-up, so it may be raised first and taken back. Relaxed: only
+ * a sum. */
+static int admit_bytes(actor_t *a, uint32_t cost, bool reserved) {
+    uint64_t old = atomic_fetch_add_explicit(&a->bytes, cost, memory_order_relaxed);
+    if (reserved || old + cost <= atomic_load_explicit(&a->cap_bytes, memory_order_relaxed))
+        return ERR_OK;
+    atomic_fetch_sub_explicit(&a->bytes, cost, memory_order_relaxed);
+    return ERR_FULL;
+}
+
+/* Release: the receiver must see the message's insides; partner: the acquire exchange in
+ * mailbox_pop. */
+static void stack_push(actor_t *a, msg_t *m) {
+    msg_t *top = atomic_load_explicit(&a->stack, memory_order_relaxed);
+    do
+        m->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&a->stack, &top, m, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
+    actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
+    if (!a)
+        return ERR_GONE;
+    bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM), first = false;
+    uint32_t cost = msg_cost(m);
+    int err = cost ? admit_bytes(a, cost, reserved) : ERR_OK;
+    if (err == ERR_OK) {
+        err = admit(a, to.gen, reserved, &first);
+        if (err && cost)
+            atomic_fetch_sub_explicit(&a->bytes, cost, memory_order_relaxed);
+    }
+    if (err) {
+        if (err == ERR_FULL)
+            atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+        return err;
+    }
+    stack_push(a, m);
+    if (first)
+        sched_wake(rt, a);
+    return ERR_OK;
+}
+
+/* NULL: nothing here now. */
+msg_t *mailbox_pop(actor_t *a) {
+    msg_t *m = a->queue;
+    if (m) {
+        a->queue = m->next;
+        return m;
+    }
+    if (!atomic_load_explicit(&a->stack, memory_order_relaxed))
+        return NULL;
+    /* Acquire: partner is the release in stack_push. */
+    m = atomic_exchange_explicit(&a->stack, NULL, memory_order_acquire);
+    msg_t *oldest = NULL;
+    while (m) {
+        msg_t *below = m->next;
+        m->next = oldest;
+        oldest = m;
+        m = below;
+    }
+    a->queue = oldest->next;
+    return oldest;
+}
+
+/* Release: what this holder wrote to the actor is for the next one; partner: the acquire in admit.
+ * Acquire: a holder that goes on sees the senders' writes before their counts. After it returns
+ * true the actor belongs to somebody else: it must not be touched. */
+bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes) {
+    if (bytes)
+        atomic_fetch_sub_explicit(&a->bytes, bytes, memory_order_relaxed);
+    uint64_t old = atomic_fetch_sub_explicit(&a->gate, msgs, memory_order_acq_rel);
+    assert((uint32_t)old >= msgs);
+    return (uint32_t)old == msgs;
+}
+
+static uint64_t closed(uint64_t g) {
+    uint32_t gen = (uint32_t)(g >> 32) + 1;
+    return (uint64_t)(gen ? gen : 1) << 32 | (uint32_t)g;
+}
+
+/* Gives whether messages were counted at that moment. */
+bool mailbox_close(actor_t *a) {
+    uint64_t g = atomic_load_explicit(&a->gate, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&a->gate, &g, closed(g), memory_order_acq_rel,
+                                                  memory_order_relaxed))
+        ;
+    return (uint32_t)g != 0;
+}
+
+bool mailbox_close_if(actor_t *a, uint32_t msgs) {
+    uint64_t g = (uint64_t)a->gen << 32 | msgs;
+    return atomic_compare_exchange_strong_explicit(&a->gate, &g, closed(g), memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+int post(runtime_t *rt, actor_ref_t to, msg_t *m) {
+    worker_t *w = worker_of(rt);
+    COUNT(rt, w, sent, 1);
+    m->to = to;
+    int err = mailbox_push(rt, to, m);
+    if (err) {
+        COUNT(rt, w, refused, 1);
+        msg_free(m);
+    }
+    return err;
+}
+
+void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb, int err) {
+    msg_t *m = msg_new(verb, 0);
+    m->flags = MSG_SYSTEM;
+    m->from = from;
+    m->err = err;
+    post(rt, to, m);
+}

@@ -1,0 +1,34 @@
+/* msg: see msg.h. Any thread. */
+#include "sched/msg.h"
+#include "base/pool.h"
+#include <assert.h>
+
+msg_t *msg_new(uint32_t verb, size_t size) {
+    assert(size <= UINT32_MAX);
+    msg_t *m = pool_alloc(sizeof(msg_t) + size);
+    memset(m, 0, sizeof(msg_t));
+    m->verb = verb;
+    m->size = (uint32_t)size;
+    return m;
+}
+
+msg_t *msg_of(uint32_t verb, const void *data, size_t size) {
+    msg_t *m = msg_new(verb, size);
+    if (size)
+        memcpy(m->data, data, size);
+    return m;
+}
+
+void msg_free(msg_t *m) {
+    if (!m)
+        return;
+    if (m->drop)
+        m->drop(m);
+    block_unref(m->body);
+    pool_free(m, sizeof(msg_t) + m->size);
+}
+
+void *msg_data_check(msg_t *m, size_t size) {
+    assert(m->size >= size);
+    return m->data;
+}

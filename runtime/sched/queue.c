@@ -1,0 +1,217 @@
+/* queue: which actor runs next, and where. A worker has
+ *   next    the actor that the running one woke last: it goes first, at most CHAIN times in a row
+ * (a ping-pong stays in the cache; a ring of actors cannot shut out the others) pinned  a list of
+ * its own ring    free actors, first in first out: the owner adds at the tail, the owner and
+ * thieves take at the head over    free actors when the ring is full; its own inbox   actors woken
+ * by other threads: a stack that the owner takes whole A thief looks at the ring only. */
+#include "sched/sched.h"
+
+#define CHAIN 64
+#define BATCH 8  /* so many wait in the ring: worth waking a neighbour */
+#define STEAL 32 /* at most so many at once */
+
+static void list_add(actor_t ***tail, actor_t *a) {
+    a->link = NULL;
+    **tail = a;
+    *tail = &a->link;
+}
+
+static actor_t *list_take(actor_t **head, actor_t ***tail) {
+    actor_t *a = *head;
+    if (a && !(*head = a->link))
+        *tail = head;
+    return a;
+}
+
+/* The owner only. Acquire on head: a thief's CAS (release) says that it has read the cell that is
+ * written now. Release on tail: a thief that sees the new tail sees the cell and the actor behind
+ * it. */
+static bool ring_add(worker_t *w, actor_t *a) {
+    uint32_t tail = atomic_load_explicit(&w->tail, memory_order_relaxed);
+    if (tail - atomic_load_explicit(&w->head, memory_order_acquire) >= RING)
+        return false;
+    atomic_store_explicit(&w->ring[tail % RING], a, memory_order_relaxed);
+    atomic_store_explicit(&w->tail, tail + 1, memory_order_release);
+    return true;
+}
+
+/* Owner. Acquire on the CAS: the actor's fields may come from a thief's hand? No: only the owner
+ * adds; the order that counts is release, so that ring_add of a later round sees this cell as read.
+ */
+static actor_t *ring_take(worker_t *w) {
+    uint32_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
+    for (;;) {
+        if (head == atomic_load_explicit(&w->tail, memory_order_relaxed))
+            return NULL;
+        actor_t *a = atomic_load_explicit(&w->ring[head % RING], memory_order_relaxed);
+        if (atomic_compare_exchange_weak_explicit(&w->head, &head, head + 1, memory_order_acq_rel,
+                                                  memory_order_relaxed))
+            return a;
+    }
+}
+
+static uint32_t ring_length(const worker_t *w) {
+    uint32_t head = atomic_load_explicit(&((worker_t *)w)->head, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&((worker_t *)w)->tail, memory_order_relaxed) - head;
+    return n > RING ? 0 : n; /* head ran past the tail that was read: taken meanwhile */
+}
+
+void queue_push(worker_t *w, actor_t *a) {
+    if (a->cls->place != ACTOR_FREE)
+        list_add(&w->pinned_tail, a);
+    else if (w->over || !ring_add(w, a))
+        list_add(&w->over_tail, a);
+}
+
+/* The running actor's receiver takes the `next` place; the one that held it goes to the back. */
+static void push_here(worker_t *w, actor_t *a) {
+    if (w->running) {
+        actor_t *before = w->next;
+        w->next = a;
+        a = before;
+    }
+    if (a)
+        queue_push(w, a);
+}
+
+/* No wake-up is lost: the worker stores sleeping = 1 and then looks at inbox; we add to inbox and
+ * then look at sleeping; all four are seq_cst, so in their one order either it sees our actor or we
+ * see its 1. The exchange lets one of many wakers pay for the async; an async that comes before the
+ * poll blocks ends it at once. */
+void worker_kick(worker_t *w) {
+    if (w->is_thread) {
+        thread_wake(w);
+        return;
+    }
+    if (atomic_load_explicit(&w->sleeping, memory_order_seq_cst) &&
+        atomic_exchange_explicit(&w->sleeping, 0, memory_order_seq_cst)) {
+        COUNT(w->rt, worker_of(w->rt), wakes, 1);
+        uv_async_send(&w->async);
+    }
+}
+
+static void push_there(worker_t *w, actor_t *a) {
+    actor_t *top = atomic_load_explicit(&w->inbox, memory_order_relaxed);
+    do
+        a->link = top;
+    while (!atomic_compare_exchange_weak_explicit(&w->inbox, &top, a, memory_order_seq_cst,
+                                                  memory_order_relaxed));
+    worker_kick(w);
+}
+
+void sched_wake(runtime_t *rt, actor_t *a) {
+    worker_t *home = atomic_load_explicit(&a->worker, memory_order_relaxed);
+    worker_t *here = worker_of(rt);
+    if (home->is_thread)
+        thread_wake(home);
+    else if (here && !here->is_thread && (here == home || a->cls->place == ACTOR_FREE))
+        push_here(here, a);
+    else
+        push_there(home, a);
+}
+
+/* Acquire by seq_cst: partner is the CAS in push_there. */
+void queue_take_inbox(worker_t *w) {
+    if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
+        return;
+    actor_t *a = atomic_exchange_explicit(&w->inbox, NULL, memory_order_seq_cst), *oldest = NULL;
+    while (a) {
+        actor_t *below = a->link;
+        a->link = oldest;
+        oldest = a;
+        a = below;
+    }
+    while (oldest) {
+        a = oldest;
+        oldest = a->link;
+        queue_push(w, a);
+    }
+}
+
+static actor_t *take_free(worker_t *w) {
+    actor_t *a = ring_take(w);
+    while (w->over && ring_length(w) < RING / 2) {
+        actor_t *o = list_take(&w->over, &w->over_tail);
+        if (!a)
+            a = o;
+        else
+            ring_add(w, o);
+    }
+    return a;
+}
+
+/* NULL: nothing to run. Pinned and free ones take turns. */
+actor_t *queue_next(worker_t *w) {
+    actor_t *a = w->next;
+    w->next = NULL;
+    if (a && w->chain < CHAIN) {
+        w->chain++;
+        return a;
+    }
+    if (a)
+        queue_push(w, a);
+    w->chain = 0;
+    w->pinned_turn = !w->pinned_turn;
+    a = w->pinned_turn ? list_take(&w->pinned, &w->pinned_tail) : take_free(w);
+    if (!a)
+        a = w->pinned_turn ? take_free(w) : list_take(&w->pinned, &w->pinned_tail);
+    return a;
+}
+
+/* Seq_cst on inbox: see worker_kick. */
+bool queue_empty(const worker_t *w) {
+    return !w->next && !w->pinned && !w->over && !ring_length(w) &&
+           !atomic_load_explicit(&((worker_t *)w)->inbox, memory_order_seq_cst);
+}
+
+/* Acquire on tail: partner is the release in ring_add. A cell may be overwritten while it is read;
+ * then head has moved and the CAS fails. Release on head: see ring_add. */
+static uint32_t steal_from(worker_t *w, worker_t *victim) {
+    actor_t *got[STEAL];
+    uint32_t head = atomic_load_explicit(&victim->head, memory_order_acquire), n;
+    do {
+        uint32_t there = atomic_load_explicit(&victim->tail, memory_order_acquire) - head;
+        n = there > RING ? 0 : there - there / 2;
+        if (n > STEAL)
+            n = STEAL;
+        if (!n)
+            return 0;
+        for (uint32_t i = 0; i < n; i++)
+            got[i] = atomic_load_explicit(&victim->ring[(head + i) % RING], memory_order_relaxed);
+    } while (!atomic_compare_exchange_weak_explicit(&victim->head, &head, head + n,
+                                                    memory_order_acq_rel, memory_order_acquire));
+    for (uint32_t i = 0; i < n; i++)
+        queue_push(w, got[i]);
+    return n;
+}
+
+bool queue_steal(worker_t *w) {
+    runtime_t *rt = w->rt;
+    for (uint32_t i = 1; i < rt->worker_count; i++) {
+        worker_t *victim = rt->workers[(w->index + i) % rt->worker_count];
+        uint32_t n = steal_from(w, victim);
+        if (n) {
+            COUNT(rt, w, stolen, n);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After a slice: a wake-up costs more than a few short slices, so it needs a batch, or slices that
+ * are long. */
+void queue_share(worker_t *w, uint64_t slice_ticks) {
+    runtime_t *rt = w->rt;
+    if (!atomic_load_explicit(&rt->idle, memory_order_relaxed))
+        return;
+    uint32_t waiting = ring_length(w);
+    if (waiting < BATCH && !(waiting && slice_ticks > rt->ticks_clock * 4))
+        return;
+    for (uint32_t i = 1; i < rt->worker_count; i++) {
+        worker_t *n = rt->workers[(w->index + i) % rt->worker_count];
+        if (atomic_load_explicit(&n->sleeping, memory_order_relaxed)) {
+            worker_kick(n);
+            return;
+        }
+    }
+}

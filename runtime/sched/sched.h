@@ -1,0 +1,287 @@
+/* sched: the bodies that the files of this floor share: actor slot, worker, runtime. Nobody above
+ * includes it.
+ *
+ * The token. An actor's gate counts the messages admitted and not yet consumed. Whoever raises it
+ * from 0 holds the actor's token: the right to run it. The token goes to a run queue, from there to
+ * the worker that runs the actor, and ends when that worker lowers the gate to 0. So an actor is in
+ * one queue at most, runs in one thread at a time, and a message that was admitted is never left
+ * behind without somebody on the way to it. Fields below "token holder" need no atomics for that
+ * reason: the gate and the queues order them. */
+#pragma once
+#include "base/err.h"
+#include "sched/runtime.h"
+#include "sched/timer.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <uv.h>
+
+typedef struct worker worker_t;
+typedef struct calls calls_t;
+
+/* The runtime's own verbs, below MSG_USER and never seen by a class. */
+enum {
+    MSG_WATCH = 3,  /* from wants a DOWN */
+    MSG_ARM = 4,    /* a timer asked for in a foreign thread: key = its id */
+    MSG_IDLE = 5,   /* keyed: time to ask passivate */
+    MSG_CALLS = 6,  /* a deadline of the open calls */
+    MSG_FAILED = 7, /* a child failed for good: the parent fails too */
+    MSG_RELEASE = 8 /* runtime_reply answered a kept request: cookie = its address */
+};
+enum { MSG_TIMER = 16 }; /* flag: made by a wheel, key = timer id */
+
+enum {
+    ACTOR_STARTING = 1, /* keyed: init runs at its first turn */
+    ACTOR_EXITING = 2,  /* actor_exit was called */
+    ACTOR_DEAD = 4,     /* ended; what is left in the mailbox is answered, then the slot is free */
+    ACTOR_PARKED = 8,   /* waits for its restart; a phantom count in the gate holds the token */
+    ACTOR_LEAVES = 16,  /* passivated: the gate is closed already */
+    ACTOR_BEGUN = 32    /* init succeeded: `ended` is owed */
+};
+enum { KIND_NONE = 255 };
+
+typedef struct watcher {
+    struct watcher *next;
+    actor_ref_t ref;
+} watcher_t;
+
+struct actor {
+    /* --- senders --- */
+    _Atomic uint64_t gate;      /* generation << 32 | messages */
+    _Atomic(msg_t *) stack;     /* newest first */
+    _Atomic uint64_t bytes;     /* of large messages; never reset, what is added is taken off */
+    _Atomic(worker_t *) worker; /* where it ran last (free) or always runs */
+    _Atomic uint32_t cap_msgs;
+    _Atomic uint32_t cap_bytes;
+    _Atomic uint32_t refused;
+    uint32_t slot;
+    /* --- token holder --- */
+    msg_t *queue;  /* taken off the stack, oldest first */
+    actor_t *link; /* in a run queue */
+    const actor_class_t *cls;
+    void *state;
+    uint64_t key;
+    msg_t *open; /* kept requests */
+    calls_t *calls;
+    timer_node_t *timers;
+    watcher_t *watchers;
+    const void *arg;         /* for a restart */
+    uint64_t handled, ticks; /* accounts */
+    uint64_t last_ns;        /* last message of a keyed actor */
+    uint32_t gen;
+    uint32_t peak; /* longest queue seen */
+    int32_t reason;
+    uint32_t window_ms; /* restarts are counted from here */
+    uint8_t flags, kind, restarts;
+    /* --- under the slots' lock --- */
+    bool stop_sent;
+    bool before_start;
+    bool live;
+    actor_ref_t parent;
+    uint32_t child, sibling, sibling_prev; /* slot + 1, 0 = none */
+    uint32_t older, younger;               /* all living ones by age */
+};
+_Static_assert(sizeof(struct actor) <= 256, "a C actor fits 256 bytes");
+
+#define RING  256 /* power of two */
+#define HOOKS 8
+
+typedef struct turn_hook {
+    uint64_t (*fn)(void *arg);
+    void *arg;
+} turn_hook_t;
+
+/* Accounts of one thread: written by it, read by anyone (a figure only: relaxed). */
+typedef struct counts {
+    _Atomic uint64_t sent, received, refused, dead, stolen, wakes, slices;
+} counts_t;
+
+struct worker {
+    /* --- others --- */
+    _Atomic(actor_t *) inbox;  /* actors woken elsewhere, newest first */
+    _Atomic uint32_t sleeping; /* 1: wake it by async (pool) */
+    _Atomic uint32_t head;     /* ring: next to take; moved by the owner and by thieves */
+    _Atomic uint32_t tail;     /* ring: next free; moved by the owner */
+    _Atomic(actor_t *) ring[RING];
+    pthread_mutex_t lock; /* thread actors: under it ready */
+    pthread_cond_t cond;
+    bool ready;
+    /* --- own --- */
+    runtime_t *rt;
+    uint32_t index;
+    bool is_thread;
+    bool fresh; /* now_ns was read in this poll */
+    actor_t *running;
+    actor_t *next;  /* run next: woken by what runs now */
+    uint32_t chain; /* how often in a row `next` went before the queue */
+    bool pinned_turn;
+    actor_t *pinned, **pinned_tail;
+    actor_t *over, **over_tail; /* free actors that did not fit the ring */
+    uint64_t now_ns;
+    uint64_t now_ticks;       /* when now_ns was read */
+    uint64_t now_ticks_slice; /* when the last slice ended */
+    uint64_t random;
+    wheel_t wheel;
+    timer_node_t *timer_free;
+    uint32_t timer_free_count;
+    counts_t counts;
+    turn_hook_t turn_hooks[HOOKS];
+    uint32_t turn_hook_count;
+    void *locals[RUNTIME_LOCALS];
+    pthread_t thread;
+    bool started;
+    actor_t *only; /* thread actors: the one it runs */
+    worker_t *next_thread;
+    _Atomic bool ended;
+    uv_loop_t loop;
+    uv_async_t async;
+    uv_timer_t timer;
+};
+
+typedef struct stripe {
+    pthread_mutex_t lock;
+    struct map *map; /* key -> actor_ref_t */
+} stripe_t;
+
+#define STRIPES 64
+#define CHUNK   1024
+typedef struct kind {
+    const actor_class_t *cls;
+    stripe_t *stripes; /* STRIPES of them */
+} kind_t;
+
+typedef struct worker_hook {
+    void (*fn)(runtime_t *rt, uint32_t worker, bool starting, void *arg);
+    void *arg;
+} worker_hook_t;
+
+enum { RUNTIME_NAMES = 64 };
+enum { PHASE_NEW, PHASE_RUNNING, PHASE_QUIT, PHASE_OVER };
+
+struct runtime {
+    runtime_conf_t conf;
+    uint64_t ticks_slice, ticks_turn, ticks_clock; /* limits in clock_ticks */
+    uint32_t worker_count;
+    worker_t **workers;
+    _Atomic uint32_t phase;
+    _Atomic bool stopping;  /* no restarts, no new threads */
+    _Atomic uint32_t idle;  /* sleeping workers */
+    _Atomic uint32_t round; /* where the next actor of a foreign thread goes */
+    kind_t kinds[RUNTIME_KINDS];
+    worker_hook_t hooks[HOOKS];
+    uint32_t hook_count;
+    _Atomic uint64_t names[RUNTIME_NAMES];
+    _Atomic uint64_t foreign_random;
+    counts_t foreign;       /* of threads that are no worker: added atomically */
+    pthread_mutex_t lock;   /* slots, tree, list by age, thread workers */
+    pthread_cond_t changed; /* an actor ended, a worker came up */
+    _Atomic(actor_t *) *chunks;
+    uint32_t chunk_count, slots_made, live, dynamic;
+    actor_t *free;     /* by link */
+    uint32_t youngest; /* slot + 1 */
+    worker_t *threads; /* of thread actors */
+    uint32_t thread_count;
+    uint32_t up; /* workers whose start hooks have run; then those that reached the end */
+    timer_table_t timers;
+    pthread_barrier_t barrier;
+};
+
+extern __thread worker_t *worker_current; /* NULL in foreign threads */
+
+static inline worker_t *worker_of(const runtime_t *rt) {
+    worker_t *w = worker_current;
+    return w && w->rt == rt ? w : NULL;
+}
+
+static inline runtime_t *rt_of(const actor_t *a) {
+    return atomic_load_explicit(&((actor_t *)a)->worker, memory_order_relaxed)->rt;
+}
+
+static inline void count_add(const runtime_t *rt, worker_t *w, size_t offset, uint64_t n) {
+    char *base = w ? (char *)&w->counts : (char *)&((runtime_t *)rt)->foreign;
+    _Atomic uint64_t *cell = (_Atomic uint64_t *)(base + offset);
+    if (w)
+        atomic_store_explicit(cell, atomic_load_explicit(cell, memory_order_relaxed) + n,
+                              memory_order_relaxed);
+    else
+        atomic_fetch_add_explicit(cell, n, memory_order_relaxed);
+}
+#define COUNT(rt, w, what, n) count_add((rt), (w), offsetof(counts_t, what), (n))
+
+/* --- slots.c: slots in chunks that are never given back --- */
+actor_t *slot_at(const runtime_t *rt, uint32_t slot); /* NULL: never made */
+actor_t *slot_take(runtime_t *rt);                    /* NULL: at the limit */
+void slot_give(runtime_t *rt, actor_t *a);
+void slot_enlist(runtime_t *rt, actor_t *a, actor_ref_t parent); /* into tree and age list */
+void slot_each(runtime_t *rt, void (*visit)(void *arg, actor_t *a),
+               void *arg); /* one thread only */
+static inline actor_ref_t ref_of(const actor_t *a) {
+    return (actor_ref_t){a->slot, a->gen};
+}
+
+/* --- mailbox.c --- */
+int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m); /* borrows m when it refuses */
+msg_t *mailbox_pop(actor_t *a);
+bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes); /* true: token given up */
+bool mailbox_close(actor_t *a);                                   /* senders get GONE from now on */
+bool mailbox_close_if(actor_t *a, uint32_t msgs); /* only if nothing but these was admitted */
+uint32_t msg_cost(const msg_t *m);
+/* Pushes, counts, takes m. */
+int post(runtime_t *rt, actor_ref_t to, msg_t *m);
+void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb, int err);
+
+/* --- queue.c: run queues --- */
+void sched_wake(runtime_t *rt, actor_t *a); /* gives a's token to whoever shall run it */
+void queue_push(worker_t *w, actor_t *a);   /* own queue, at the back */
+actor_t *queue_next(worker_t *w);
+void queue_take_inbox(worker_t *w);
+bool queue_empty(const worker_t *w);
+bool queue_steal(worker_t *w);
+void queue_share(worker_t *w, uint64_t slice_ticks); /* wakes a neighbour for a batch */
+void worker_kick(worker_t *w);                       /* ends its sleep */
+
+/* --- turn.c: one actor's turn --- */
+void actor_run(worker_t *w, actor_t *a); /* holds a's token */
+void turn_clock(worker_t *w);
+void msg_done(runtime_t *rt, actor_t *a, msg_t *m);                 /* after its handler */
+int dispatch_own(worker_t *w, actor_t *a, msg_t *m, uint32_t done); /* 1: m is for the class */
+
+/* --- life.c, supervisor.c --- */
+actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8_t kind,
+                    worker_t *w);
+int actor_begin(actor_t *a); /* state and init */
+/* Ends it: state, requests, timers, watchers, children. true: its gate still counts messages. */
+bool actor_end(actor_t *a);
+/* After the handler that called actor_exit: true: parked until its restart; false: ended. */
+bool actor_after_exit(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes);
+void actor_settle(runtime_t *rt, actor_t *a); /* ended, token in hand, not on a worker */
+void actor_drain(actor_t *a, uint32_t *msgs, uint64_t *bytes);
+void actor_gone(actor_t *a);  /* ended and drained: the slot is free */
+void actor_clear(actor_t *a); /* what both an end and a restart drop */
+void actor_stop_children(runtime_t *rt, actor_t *a);
+void watch_add(actor_t *a, actor_ref_t by);
+
+/* --- call.c --- */
+bool call_arrived(actor_t *a, msg_t *reply);
+void call_expire(actor_t *a);
+void call_free(actor_t *a);
+uint32_t call_open(const actor_t *a);
+void answer(runtime_t *rt, actor_ref_t by, msg_t *request, int err, msg_t *reply);
+void open_remove(actor_t *a, msg_t *m);
+
+/* --- directory.c --- */
+int directory_send(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m);
+void directory_forget(runtime_t *rt, actor_t *a);
+void directory_free(runtime_t *rt);
+
+/* --- worker.c, thread.c --- */
+worker_t *worker_new(runtime_t *rt, uint32_t index, bool is_thread);
+void worker_free(worker_t *w);
+void worker_main(void *arg);
+void worker_sweep(worker_t *w); /* ends every actor that lives here */
+int thread_start(worker_t *w);
+void thread_wake(worker_t *w);
+uint64_t runtime_clock_mono(void *arg);
+static inline uint64_t rt_now(const runtime_t *rt) {
+    return rt->conf.mono_ns(rt->conf.arg);
+}

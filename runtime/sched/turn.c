@@ -1,0 +1,172 @@
+/* turn: one actor's turn: at most slice_msgs messages or slice_us, then it goes to the back of the
+ * queue. The thread that holds the actor's token runs this. */
+#include "base/clock.h"
+#include "base/err.h"
+#include "sched/sched.h"
+
+/* Reads the clock again when enough ticks went by: no system call per message. */
+void turn_clock(worker_t *w) {
+    w->now_ns = rt_now(w->rt);
+    w->now_ticks = clock_ticks();
+}
+
+/* After the handler: a request that was neither answered nor kept has nobody left who could answer
+ * it. */
+void msg_done(runtime_t *rt, actor_t *a, msg_t *m) {
+    if (m->flags & MSG_KEPT)
+        return;
+    if (m->call_id && (m->flags & MSG_REQUEST))
+        answer(rt, ref_of(a), m, ERR_GONE, NULL);
+    msg_free(m);
+}
+
+/* Keyed and idle for idle_ms? Then it may leave, if it says so and nothing came meanwhile. */
+static void idle(worker_t *w, actor_t *a, uint32_t done) {
+    uint64_t quiet_ms = (w->now_ns - a->last_ns) / 1000000, limit = a->cls->idle_ms;
+    bool may = quiet_ms >= limit && !a->open && !call_open(a) &&
+               (!a->cls->passivate || a->cls->passivate(a, a->state));
+    if (a->flags & ACTOR_EXITING)
+        return;
+    if (may && !a->open && !call_open(a) && mailbox_close_if(a, done)) {
+        a->flags |= ACTOR_EXITING | ACTOR_LEAVES;
+        a->reason = ERR_OK;
+        return;
+    }
+    timer_start(a, quiet_ms < limit ? limit - quiet_ms : limit, MSG_IDLE, 0);
+}
+
+static int dispatch_system(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
+    switch (m->verb) {
+    case MSG_WATCH:
+        watch_add(a, m->from);
+        return 0;
+    case MSG_ARM:
+        timer_adopt(w, m->key);
+        return 0;
+    case MSG_IDLE:
+        idle(w, a, done);
+        return 0;
+    case MSG_CALLS:
+        call_expire(a);
+        return 0;
+    case MSG_FAILED:
+        actor_exit(a, ERR_INTERNAL);
+        return 0;
+    case MSG_RELEASE:
+        open_remove(a, (msg_t *)(uintptr_t)m->cookie);
+        msg_free((msg_t *)(uintptr_t)m->cookie);
+        return 0;
+    default:
+        return 1;
+    }
+}
+
+/* 1: m is for the class. 0: it was the runtime's, or late; the caller frees it. `done` counts m. */
+int dispatch_own(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
+    if ((m->flags & MSG_TIMER) && !timer_arrived(a, m->key))
+        return 0;
+    if (m->flags & MSG_REPLY)
+        return call_arrived(a, m);
+    if ((m->flags & MSG_SYSTEM) && m->verb < MSG_USER)
+        return dispatch_system(w, a, m, done);
+    if ((m->flags & MSG_REQUEST) && m->deadline_ns < w->now_ns) {
+        answer(w->rt, ref_of(a), m, ERR_TIMEOUT, NULL);
+        return 0;
+    }
+    return 1;
+}
+
+static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
+    if (!dispatch_own(w, a, m, done)) {
+        msg_free(m);
+        return;
+    }
+    a->last_ns = w->now_ns;
+    a->cls->handle(a, a->state, m);
+    msg_done(w->rt, a, m);
+}
+
+/* What is left once an actor has ended: messages are answered; when the gate counts none the slot
+ * is free. */
+static void run_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
+    actor_drain(a, &done, &bytes);
+    if (mailbox_consumed(a, done, bytes))
+        actor_gone(a);
+    else
+        queue_push(w, a);
+}
+
+/* Its restart is due, or a keyed actor begins. false: init refused and it has ended. */
+static bool begin(worker_t *w, actor_t *a) {
+    bool parked = a->flags & ACTOR_PARKED;
+    a->flags &= (uint8_t) ~(ACTOR_STARTING | ACTOR_PARKED);
+    a->last_ns = w->now_ns;
+    int err = actor_begin(a);
+    if (err == ERR_OK) {
+        if (a->kind != KIND_NONE && a->cls->idle_ms)
+            timer_start(a, a->cls->idle_ms, MSG_IDLE, 0);
+        if (!(a->flags & ACTOR_EXITING))
+            return !parked || !mailbox_consumed(a, 1, 0);
+    } else {
+        a->reason = err;
+    }
+    actor_end(a);
+    run_dead(w, a, parked, 0);
+    return false;
+}
+
+/* The messages of one slice. Gives how many were consumed. */
+static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks) {
+    runtime_t *rt = w->rt;
+    uint64_t start = w->now_ticks_slice;
+    uint32_t n = 0;
+    msg_t *m;
+    while (n < rt->conf.slice_msgs && (m = mailbox_pop(a))) {
+        n++;
+        *bytes += msg_cost(m);
+        handle(w, a, m, n);
+        if (a->flags & ACTOR_EXITING)
+            break;
+        if ((n & (n < 8 ? n - 1 : 7)) == 0 && a->queue && clock_ticks() - start > rt->ticks_slice)
+            break;
+    }
+    w->now_ticks_slice = clock_ticks();
+    *ticks = w->now_ticks_slice - start;
+    if (w->now_ticks_slice - w->now_ticks > rt->ticks_clock)
+        turn_clock(w);
+    return n;
+}
+
+static void account(worker_t *w, actor_t *a, uint32_t n, uint64_t ticks, uint32_t waiting) {
+    if (waiting > a->peak)
+        a->peak = waiting;
+    a->handled += n;
+    a->ticks += ticks;
+    COUNT(w->rt, w, received, n);
+    COUNT(w->rt, w, slices, 1);
+}
+
+void actor_run(worker_t *w, actor_t *a) {
+    atomic_store_explicit(&a->worker, w, memory_order_relaxed);
+    if (a->flags & ACTOR_DEAD) {
+        run_dead(w, a, 0, 0);
+        return;
+    }
+    w->running = a;
+    if ((a->flags & (ACTOR_STARTING | ACTOR_PARKED)) && !begin(w, a)) {
+        w->running = NULL;
+        return;
+    }
+    uint32_t waiting = (uint32_t)atomic_load_explicit(&a->gate, memory_order_relaxed);
+    uint64_t bytes = 0, ticks = 0;
+    uint32_t n = a->flags & ACTOR_EXITING ? 0 : slice(w, a, &bytes, &ticks);
+    account(w, a, n, ticks, waiting);
+    if (a->flags & ACTOR_EXITING) {
+        if (!actor_after_exit(w, a, n, bytes))
+            run_dead(w, a, n, bytes);
+    } else if (!mailbox_consumed(a, n, bytes)) {
+        queue_push(w, a);
+    }
+    w->running = NULL;
+    queue_share(w, ticks);
+}

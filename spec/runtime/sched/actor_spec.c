@@ -1,0 +1,531 @@
+/* The promises of actor.h and runtime.h, on real threads. What actors see is noted under one lock;
+ * the specs wait for conditions. */
+#include "base/err.h"
+#include "sched/runtime.h"
+#include "spec/spec.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SAY = MSG_USER, ASK, TELL, TICK, QUIT, CRASH, KEEP, GO, BLOCK };
+
+static _Atomic uint64_t seen, ended, begun, downs, ticks, wrong, answers[8];
+static _Atomic int last_err;
+static _Atomic bool gate_open;
+
+static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
+    for (int i = 0; i < 10000; i++) {
+        if (atomic_load(what) >= least)
+            return true;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    printf("waited in vain: %llu of %llu\n", (unsigned long long)atomic_load(what),
+           (unsigned long long)least);
+    return false;
+}
+
+static void reset(void) {
+    seen = ended = begun = downs = ticks = wrong = 0;
+    last_err = 0;
+    gate_open = false;
+    for (int i = 0; i < 8; i++)
+        answers[i] = 0;
+}
+
+static runtime_t *start(uint32_t workers) {
+    reset();
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = workers, .seed = 1});
+    runtime_start(rt);
+    return rt;
+}
+
+static void stop(runtime_t *rt) {
+    runtime_stop(rt, 2000);
+    runtime_free(rt);
+}
+
+static bool balanced(runtime_t *rt) {
+    runtime_counts_t c;
+    for (int i = 0; i < 1000; i++) {
+        runtime_counts(rt, &c);
+        if (c.sent == c.received + c.refused + c.dead)
+            return true;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    printf("sent %llu received %llu refused %llu dead %llu\n", (unsigned long long)c.sent,
+           (unsigned long long)c.received, (unsigned long long)c.refused,
+           (unsigned long long)c.dead);
+    return false;
+}
+
+static int note_begin(actor_t *self, void *state, const void *arg) {
+    (void)self, (void)state, (void)arg;
+    begun++;
+    return ERR_OK;
+}
+
+static void note_end(actor_t *self, void *state, int reason) {
+    (void)self, (void)state;
+    last_err = reason;
+    ended++;
+}
+
+/* Checks that messages of one sender come in order: data = {sender, number}. */
+typedef struct listener {
+    uint64_t next[16];
+} listener_t;
+
+static void listen_handle(actor_t *self, void *state, msg_t *m) {
+    listener_t *l = state;
+    switch (m->verb) {
+    case SAY: {
+        uint64_t *d = msg_data_check(m, 16);
+        if (d[1] != l->next[d[0]]++)
+            wrong++;
+        seen++;
+        break;
+    }
+    case BLOCK:
+        while (!atomic_load(&gate_open))
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+        break;
+    case CRASH:
+        actor_exit(self, ERR_INTERNAL);
+        break;
+    case KEEP:
+        actor_keep(self, m);
+        seen++;
+        break;
+    case ASK:
+        actor_reply(self, m, ERR_OK, NULL);
+        break;
+    case GO:
+        seen++; /* a request that nobody answers */
+        break;
+    case QUIT:
+    case MSG_STOP:
+        actor_exit(self, ERR_OK);
+        break;
+    }
+}
+static const actor_class_t listener = {.name = "listener",
+                                       .state_size = sizeof(listener_t),
+                                       .init = note_begin,
+                                       .handle = listen_handle,
+                                       .ended = note_end};
+
+static int say(runtime_t *rt, actor_ref_t to, uint64_t sender, uint64_t number) {
+    return runtime_send(rt, to, msg_of(SAY, (uint64_t[2]){sender, number}, 16));
+}
+
+typedef struct shout {
+    runtime_t *rt;
+    actor_ref_t to;
+    uint64_t who, count;
+    bool keyed;
+} shout_t;
+
+static void *shouter(void *arg) {
+    shout_t *s = arg;
+    for (uint64_t i = 0; i < s->count; i++) {
+        int err;
+        do {
+            msg_t *m = msg_of(SAY, (uint64_t[2]){s->who, i}, 16);
+            err = s->keyed ? runtime_send_key(s->rt, 1, 7, m) : runtime_send(s->rt, s->to, m);
+            if (err)
+                nanosleep(&(struct timespec){0, 100000}, NULL);
+        } while (err);
+    }
+    return NULL;
+}
+
+SPEC("keeps the order of each sender and loses nothing under many senders and workers") {
+    runtime_t *rt = start(3);
+    actor_ref_t to = actor_spawn(rt, NULL, &listener, 0, -1, NULL);
+    shout_t s[6];
+    pthread_t t[6];
+    for (uint64_t i = 0; i < 6; i++) {
+        s[i] = (shout_t){rt, to, i, 20000, false};
+        pthread_create(&t[i], NULL, shouter, &s[i]);
+    }
+    for (int i = 0; i < 6; i++)
+        pthread_join(t[i], NULL);
+    CHECK(wait_for(&seen, 120000));
+    CHECK_INT(wrong, 0);
+    CHECK(balanced(rt));
+    stop(rt);
+    CHECK_INT(ended, 1);
+}
+
+SPEC("refuses with FULL at the cap in messages, and tells GONE of a dead one") {
+    runtime_t *rt = start(1);
+    static actor_class_t small;
+    small = listener;
+    small.max_msgs = 4;
+    actor_ref_t to = actor_spawn(rt, NULL, &small, 0, -1, NULL);
+    CHECK_INT(runtime_send(rt, to, msg_new(BLOCK, 0)), ERR_OK);
+    int full = 0;
+    for (uint64_t i = 0; i < 8; i++)
+        full += say(rt, to, 0, i) == ERR_FULL;
+    CHECK_INT(full, 5);
+    gate_open = true;
+    CHECK(wait_for(&seen, 3));
+    while (runtime_send(rt, to, msg_new(QUIT, 0)))
+        ;
+    CHECK(wait_for(&ended, 1));
+    int err = ERR_OK;
+    for (int i = 0; i < 1000 && err != ERR_GONE; i++)
+        err = say(rt, to, 0, 0);
+    CHECK_INT(err, ERR_GONE);
+    CHECK(balanced(rt));
+    stop(rt);
+}
+
+SPEC("refuses with FULL at the cap in bytes and takes on again afterwards") {
+    runtime_t *rt = start(1);
+    static actor_class_t small;
+    small = listener;
+    small.max_bytes = 10000;
+    actor_ref_t to = actor_spawn(rt, NULL, &small, 0, -1, NULL);
+    runtime_send(rt, to, msg_new(BLOCK, 0));
+    CHECK_INT(runtime_send(rt, to, msg_new(TELL, 6000)), ERR_OK);
+    CHECK_INT(runtime_send(rt, to, msg_new(TELL, 6000)), ERR_FULL);
+    CHECK_INT(runtime_send(rt, to, msg_new(TELL, 3000)), ERR_OK);
+    gate_open = true;
+    CHECK_INT(say(rt, to, 0, 0), ERR_OK);
+    CHECK(wait_for(&seen, 1));
+    CHECK(balanced(rt));
+    CHECK_INT(runtime_send(rt, to, msg_new(TELL, 9000)), ERR_OK);
+    stop(rt);
+}
+
+/* asks: sends requests and notes the answers by error */
+static void asker_handle(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    switch (m->verb) {
+    case ASK: {
+        actor_ref_t *d = msg_data(m, actor_ref_t);
+        actor_request(self, *d, msg_new((uint32_t)m->cookie, 0), m->spare, TELL, 9);
+        break;
+    }
+    case TELL:
+        if (m->cookie != 9)
+            wrong++;
+        last_err = m->err;
+        answers[0]++;
+        break;
+    case TICK:
+        ticks++;
+        if (m->cookie == 1)
+            wrong++;
+        break;
+    case GO: /* timers: one is cancelled at once, one after it was overtaken */
+        actor_cancel(self, actor_after(self, 1, TICK, 1));
+        actor_after(self, 5, TICK, 2);
+        actor_after(self, 70, TICK, 3);
+        actor_after(self, 100000, TICK, 1);
+        break;
+    case KEEP:
+        actor_watch(self, *msg_data(m, actor_ref_t));
+        seen++;
+        break;
+    case MSG_DOWN:
+        last_err = m->err;
+        downs++;
+        break;
+    case MSG_STOP:
+        actor_exit(self, ERR_OK);
+        break;
+    }
+}
+static const actor_class_t asker = {.name = "asker", .handle = asker_handle, .ended = note_end};
+
+static void ask(runtime_t *rt, actor_ref_t by, actor_ref_t to, uint32_t verb, uint32_t timeout) {
+    msg_t *m = msg_of(ASK, &to, sizeof to);
+    m->cookie = verb;
+    m->spare = timeout;
+    runtime_send(rt, by, m);
+}
+
+SPEC("gives exactly one answer to each request: reply, GONE, FULL, TIMEOUT, nobody answered") {
+    runtime_t *rt = start(2);
+    static actor_class_t small;
+    small = listener;
+    small.max_msgs = 1;
+    small.place = ACTOR_PINNED; /* so that a blocked worker is not the asker's */
+    static actor_class_t asks;
+    asks = asker;
+    asks.place = ACTOR_PINNED;
+    actor_ref_t by = actor_spawn(rt, NULL, &asks, 0, 0, NULL);
+    actor_ref_t to = actor_spawn(rt, NULL, &small, 0, 1, NULL);
+    ask(rt, by, to, ASK, 0);
+    CHECK(wait_for(&answers[0], 1));
+    CHECK_INT(last_err, ERR_OK);
+    ask(rt, by, to, GO, 0);
+    CHECK(wait_for(&answers[0], 2));
+    CHECK_INT(last_err, ERR_GONE);
+    ask(rt, by, to, KEEP, 20);
+    CHECK(wait_for(&answers[0], 3));
+    CHECK_INT(last_err, ERR_TIMEOUT);
+    CHECK(balanced(rt));
+    runtime_send(rt, to, msg_new(BLOCK, 0));
+    ask(rt, by, to, ASK, 0);
+    CHECK(wait_for(&answers[0], 4));
+    CHECK_INT(last_err, ERR_FULL);
+    gate_open = true;
+    CHECK(balanced(rt));
+    ask(rt, by, to, KEEP, 60000);
+    CHECK(wait_for(&seen, 3));
+    CHECK(balanced(rt));
+    runtime_send(rt, to, msg_new(CRASH, 0));
+    CHECK(wait_for(&answers[0], 5));
+    CHECK_INT(last_err, ERR_GONE);
+    ask(rt, by, to, ASK, 0);
+    CHECK(wait_for(&answers[0], 6));
+    CHECK_INT(last_err, ERR_GONE);
+    CHECK_INT(wrong, 0);
+    CHECK(balanced(rt));
+    stop(rt);
+    CHECK_INT(answers[0], 6);
+}
+
+SPEC("fires timers, not the cancelled ones, and drops the rest with the actor") {
+    runtime_t *rt = start(1);
+    actor_ref_t by = actor_spawn(rt, NULL, &asker, 0, 0, NULL);
+    runtime_send(rt, by, msg_new(GO, 0));
+    CHECK(wait_for(&ticks, 2));
+    CHECK_INT(wrong, 0);
+    stop(rt);
+    CHECK_INT(ticks, 2);
+}
+
+SPEC("tells DOWN with the reason, at once when the watched one is gone already") {
+    runtime_t *rt = start(2);
+    actor_ref_t by = actor_spawn(rt, NULL, &asker, 0, 0, NULL);
+    actor_ref_t to = actor_spawn(rt, NULL, &listener, 0, 1, NULL);
+    runtime_send(rt, by, msg_of(KEEP, &to, sizeof to));
+    CHECK(wait_for(&seen, 1));
+    CHECK(balanced(rt));
+    runtime_send(rt, to, msg_new(CRASH, 0));
+    CHECK(wait_for(&downs, 1));
+    CHECK_INT(last_err, ERR_INTERNAL);
+    runtime_send(rt, by, msg_of(KEEP, &to, sizeof to));
+    CHECK(wait_for(&downs, 2));
+    CHECK_INT(last_err, ERR_GONE);
+    stop(rt);
+}
+
+static bool leave(actor_t *self, void *state) {
+    (void)self, (void)state;
+    return true;
+}
+
+/* Keyed actors that leave as soon as they may; numbers only count, the order is per life. */
+static void keyed_handle(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == SAY)
+        seen++;
+    if (m->verb == MSG_STOP)
+        actor_exit(self, ERR_OK);
+}
+static const actor_class_t keyed = {.name = "keyed",
+                                    .idle_ms = 1,
+                                    .init = note_begin,
+                                    .handle = keyed_handle,
+                                    .passivate = leave,
+                                    .ended = note_end};
+
+static void *slow_shouter(void *arg) {
+    shout_t *s = arg;
+    unsigned dice = (unsigned)s->who;
+    for (uint64_t i = 0; i < s->count; i++) {
+        if (runtime_send_key(s->rt, 1, 7, msg_of(SAY, (uint64_t[2]){s->who, i}, 16)))
+            i--;
+        nanosleep(&(struct timespec){0, rand_r(&dice) % 3000000}, NULL);
+    }
+    return NULL;
+}
+
+SPEC("activates keyed actors on demand and loses no message when they leave meanwhile") {
+    reset();
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 3, .seed = 1});
+    runtime_kind(rt, 1, &keyed);
+    runtime_start(rt);
+    shout_t s[4];
+    pthread_t t[4];
+    for (uint64_t i = 0; i < 4; i++) {
+        s[i] = (shout_t){rt, ACTOR_NONE, i, 300, true};
+        pthread_create(&t[i], NULL, slow_shouter, &s[i]);
+    }
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    CHECK(wait_for(&seen, 1200));
+    CHECK(wait_for(&ended, 2));
+    CHECK(balanced(rt));
+    stop(rt);
+    CHECK_INT(seen, 1200);
+    CHECK_INT(begun, ended);
+}
+
+static const actor_class_t phoenix = {.name = "phoenix",
+                                      .restart = ACTOR_ON_CRASH,
+                                      .state_size = sizeof(listener_t),
+                                      .init = note_begin,
+                                      .handle = listen_handle,
+                                      .ended = note_end};
+
+static int parent_init(actor_t *self, void *state, const void *arg) {
+    (void)state;
+    *(actor_ref_t *)(uintptr_t)arg = actor_spawn(actor_runtime(self), self, &phoenix, 0, -1, NULL);
+    return ERR_OK;
+}
+static const actor_class_t parent = {
+    .name = "parent", .init = parent_init, .handle = asker_handle, .ended = note_end};
+
+SPEC("restarts a crashed actor in place, at most 3 times in 10 s, then its parent fails") {
+    runtime_t *rt = start(2);
+    actor_ref_t child;
+    actor_ref_t top = actor_spawn(rt, NULL, &parent, 0, 0, &child);
+    for (uint64_t i = 1; i <= 3; i++) {
+        CHECK_INT(runtime_send(rt, child, msg_new(CRASH, 0)), ERR_OK);
+        CHECK(wait_for(&begun, i + 1));
+        CHECK_INT(ended, i);
+        CHECK_INT(say(rt, child, 0, 0), ERR_OK);
+        CHECK(wait_for(&seen, i));
+    }
+    runtime_send(rt, child, msg_new(CRASH, 0));
+    CHECK(wait_for(&ended, 5));
+    CHECK_INT(last_err, ERR_INTERNAL);
+    CHECK(balanced(rt));
+    CHECK_INT(runtime_send(rt, top, msg_new(SAY, 0)), ERR_GONE);
+    stop(rt);
+}
+
+static void port_batch(actor_t *self, void *state, msg_t **m, size_t n) {
+    (void)state;
+    if (n > 3)
+        wrong++;
+    for (size_t i = 0; i < n; i++) {
+        if (m[i]->verb == BLOCK)
+            while (!atomic_load(&gate_open))
+                nanosleep(&(struct timespec){0, 1000000}, NULL);
+        if (m[i]->verb == ASK)
+            actor_reply(self, m[i], ERR_OK, NULL);
+        if (m[i]->verb == TICK)
+            ticks++;
+        if (m[i]->verb == GO)
+            actor_after(self, 3, TICK, 0);
+    }
+    seen += n;
+}
+static const actor_class_t port = {.name = "port",
+                                   .place = ACTOR_THREAD,
+                                   .batch = 3,
+                                   .init = note_begin,
+                                   .handle_batch = port_batch,
+                                   .ended = note_end};
+
+SPEC("runs a thread actor in batches, times out what waited too long, and does what came before "
+     "STOP") {
+    runtime_t *rt = start(1);
+    actor_ref_t by = actor_spawn(rt, NULL, &asker, 0, 0, NULL);
+    actor_ref_t to = actor_spawn(rt, NULL, &port, 0, -1, NULL);
+    ask(rt, by, to, ASK, 0);
+    CHECK(wait_for(&answers[0], 1));
+    CHECK_INT(last_err, ERR_OK);
+    runtime_send(rt, to, msg_new(GO, 0));
+    CHECK(wait_for(&ticks, 1));
+    CHECK(balanced(rt));
+    uint64_t before = seen;
+    runtime_send(rt, to, msg_new(BLOCK, 0));
+    ask(rt, by, to, ASK, 10);
+    CHECK(wait_for(&answers[0], 2));
+    CHECK_INT(last_err, ERR_TIMEOUT);
+    gate_open = true;
+    CHECK(wait_for(&seen, before + 1));
+    for (int i = 0; i < 100; i++)
+        runtime_send(rt, to, msg_new(SAY, 0));
+    stop(rt);
+    CHECK_INT(wrong, 0);
+    CHECK_INT(seen, before + 1 + 100 + 1);
+}
+
+SPEC("lets an idle neighbour take what waits behind a long handler") {
+    runtime_t *rt = start(2);
+    actor_ref_t a[32];
+    for (int i = 0; i < 32; i++)
+        a[i] = actor_spawn(rt, NULL, &listener, 0, 0, NULL);
+    for (int round = 0; round < 20; round++)
+        for (int i = 1; i < 32; i++)
+            say(rt, a[i], 0, (uint64_t)round);
+    runtime_send(rt, a[0], msg_new(BLOCK, 0));
+    CHECK(wait_for(&seen, 31 * 20));
+    gate_open = true;
+    CHECK_INT(wrong, 0);
+    stop(rt);
+}
+
+static void note_order(actor_t *self, void *state, int reason) {
+    (void)state, (void)reason;
+    if (actor_key(self) != 9 - ended)
+        wrong++;
+    ended++;
+}
+static const actor_class_t ordered = {
+    .name = "ordered", .handle = keyed_handle, .ended = note_order};
+
+static void deaf_handle(actor_t *self, void *state, msg_t *m) {
+    (void)self, (void)state, (void)m;
+}
+
+SPEC("stops what was made before start in reverse order of spawn, and never hangs on the deaf") {
+    reset();
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 2, .seed = 1});
+    for (uint64_t i = 0; i < 10; i++)
+        actor_spawn(rt, NULL, &ordered, i, -1, NULL);
+    runtime_start(rt);
+    stop(rt);
+    CHECK_INT(ended, 10);
+    CHECK_INT(wrong, 0);
+    static const actor_class_t deaf = {.name = "deaf", .handle = deaf_handle};
+    rt = start(2);
+    actor_spawn(rt, NULL, &deaf, 0, -1, NULL);
+    runtime_stop(rt, 20);
+    runtime_free(rt);
+}
+
+static void enter_fn(actor_t *self, void *state, void *arg) {
+    (void)state;
+    if (arg)
+        actor_exit(self, ERR_OK);
+    seen++;
+}
+static actor_ref_t pinned_ref;
+static void enter_hook(runtime_t *rt, uint32_t worker, bool starting, void *arg) {
+    (void)arg;
+    static actor_class_t pinned;
+    pinned = listener;
+    pinned.place = ACTOR_PINNED;
+    if (!starting || worker)
+        return;
+    pinned_ref = actor_spawn(rt, NULL, &pinned, 0, 0, NULL);
+    if (!actor_enter(rt, pinned_ref, enter_fn, NULL) || !actor_enter(rt, pinned_ref, enter_fn, rt))
+        wrong++;
+    if (actor_enter(rt, pinned_ref, enter_fn, NULL))
+        wrong++;
+}
+
+SPEC("enters a pinned actor in its worker's thread, and ends it there") {
+    reset();
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 2, .seed = 1});
+    runtime_worker_hook(rt, enter_hook, NULL);
+    runtime_start(rt);
+    CHECK_INT(seen, 2);
+    CHECK_INT(ended, 1);
+    CHECK_INT(wrong, 0);
+    CHECK(!actor_enter(rt, pinned_ref, enter_fn, NULL));
+    stop(rt);
+}
+
+SPEC_MAIN
