@@ -47,8 +47,8 @@ typedef struct watcher {
 
 struct actor {
     /* --- senders --- */
-    _Atomic uint64_t gate;      /* generation << 32 | messages */
-    _Atomic(msg_t *) stack;     /* newest first */
+    _Alignas(64) _Atomic uint64_t gate; /* generation << 32 | messages */
+    _Atomic(msg_t *) stack;             /* newest first */
     _Atomic uint64_t bytes;     /* of large messages; never reset, what is added is taken off */
     _Atomic(worker_t *) worker; /* where it ran last (free) or always runs */
     _Atomic uint32_t cap_msgs;

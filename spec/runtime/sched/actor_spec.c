@@ -407,9 +407,11 @@ static void port_batch(actor_t *self, void *state, msg_t **m, size_t n) {
     if (n > 3)
         wrong++;
     for (size_t i = 0; i < n; i++) {
-        if (m[i]->verb == BLOCK)
+        if (m[i]->verb == BLOCK) {
+            downs++; /* from here on the batch is closed */
             while (!atomic_load(&gate_open))
                 nanosleep(&(struct timespec){0, 1000000}, NULL);
+        }
         if (m[i]->verb == ASK)
             actor_reply(self, m[i], ERR_OK, NULL);
         if (m[i]->verb == TICK)
@@ -439,6 +441,7 @@ SPEC("runs a thread actor in batches, times out what waited too long, and does w
     CHECK(balanced(rt));
     uint64_t before = seen;
     runtime_send(rt, to, msg_new(BLOCK, 0));
+    CHECK(wait_for(&downs, 1));
     ask(rt, by, to, ASK, 10);
     CHECK(wait_for(&answers[0], 2));
     CHECK_INT(last_err, ERR_TIMEOUT);
@@ -505,10 +508,10 @@ static actor_ref_t pinned_ref;
 static void enter_hook(runtime_t *rt, uint32_t worker, bool starting, void *arg) {
     (void)arg;
     static actor_class_t pinned;
-    pinned = listener;
-    pinned.place = ACTOR_PINNED;
     if (!starting || worker)
         return;
+    pinned = listener;
+    pinned.place = ACTOR_PINNED;
     pinned_ref = actor_spawn(rt, NULL, &pinned, 0, 0, NULL);
     if (!actor_enter(rt, pinned_ref, enter_fn, NULL) || !actor_enter(rt, pinned_ref, enter_fn, rt))
         wrong++;
