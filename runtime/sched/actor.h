@@ -11,7 +11,7 @@ typedef struct runtime runtime_t;
 typedef enum actor_place {
     ACTOR_FREE,   /* runs where it was woken; an idle neighbour may take it */
     ACTOR_PINNED, /* always on the worker it was spawned on (owns a socket, worker-local tables) */
-    ACTOR_THREAD  /* a thread of its own drains the mailbox: ports. handle_batch may block */
+    ACTOR_THREAD  /* a thread of its own drains the mailbox: ports. handle_batch may block; ends by itself after MSG_STOP */
 } actor_place_t;
 
 typedef enum actor_restart { ACTOR_NEVER, ACTOR_ON_CRASH, ACTOR_ALWAYS } actor_restart_t;
@@ -19,12 +19,12 @@ typedef enum actor_restart { ACTOR_NEVER, ACTOR_ON_CRASH, ACTOR_ALWAYS } actor_r
 typedef struct actor_class {
     const char *name;
     actor_place_t place;
-    actor_restart_t restart;      /* 3 restarts in 10 s with back-off, then the parent fails */
+    actor_restart_t restart;      /* in place (same ref), 3 in 10 s with back-off, then the parent fails */
     uint32_t state_size;          /* zeroed state, freed by the runtime after `ended` */
     uint32_t max_msgs, max_bytes; /* mailbox caps; 0 = the runtime's defaults */
     uint32_t batch;               /* ACTOR_THREAD: at most this many a call */
     uint32_t idle_ms;             /* keyed: after so long without a message `passivate` is asked; 0 = never */
-    int (*init)(actor_t *self, void *state, const void *arg); /* arg: borrowed; keyed actors get NULL */
+    int (*init)(actor_t *self, void *state, const void *arg); /* arg: borrowed (with a restart policy: for the actor's life); keyed actors get NULL */
     void (*handle)(actor_t *self, void *state, msg_t *m);
     void (*handle_batch)(actor_t *self, void *state, msg_t **m, size_t n); /* ACTOR_THREAD only */
     bool (*passivate)(actor_t *self, void *state); /* true: may go now. NULL = true */

@@ -531,4 +531,52 @@ SPEC("enters a pinned actor in its worker's thread, and ends it there") {
     stop(rt);
 }
 
+/* wanderer: sets a timer in one worker and cancels it wherever it runs later */
+typedef struct wanderer {
+    uint64_t timer[64];
+    uint32_t count;
+    bool moved;
+    uint32_t home;
+} wanderer_t;
+static _Atomic uint64_t moves;
+
+static void wander(actor_t *self, void *state, msg_t *m) {
+    wanderer_t *w = state;
+    if (m->verb == TICK)
+        wrong += m->cookie;
+    if (m->verb == MSG_STOP)
+        actor_exit(self, ERR_OK);
+    if (m->verb != SAY)
+        return;
+    moves += w->home != actor_worker(self);
+    w->home = actor_worker(self);
+    uint64_t *t = &w->timer[w->count++ % 64];
+    actor_cancel(self, *t); /* the one of 64 messages ago */
+    *t = actor_after(self, 200000, TICK, 1);
+    actor_cancel(self, actor_after(self, 0, TICK, 1));
+    for (uint64_t until = actor_random(self) % 20000; until; until--)
+        __asm__ volatile("");
+    seen++;
+}
+static const actor_class_t wanderer = {
+    .name = "wanderer", .state_size = sizeof(wanderer_t), .handle = wander, .ended = note_end};
+
+SPEC("cancels timers of actors that have moved to another worker") {
+    runtime_t *rt = start(2);
+    actor_ref_t a[40];
+    for (int i = 0; i < 40; i++)
+        a[i] = actor_spawn(rt, NULL, &wanderer, 0, 0, NULL);
+    for (int round = 0; round < 300; round++) {
+        for (int i = 0; i < 40; i++)
+            runtime_send(rt, a[i], msg_new(SAY, 0));
+        CHECK(wait_for(&seen, (uint64_t)(round + 1) * 40));
+    }
+    CHECK(wait_for(&seen, 300 * 40));
+    CHECK_INT(wrong, 0);
+    CHECK(moves > 0);
+    CHECK(balanced(rt));
+    stop(rt);
+    CHECK_INT(ended, 40);
+}
+
 SPEC_MAIN
