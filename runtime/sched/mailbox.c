@@ -6,16 +6,6 @@
  * message, so a push that was admitted always lands in the incarnation that admitted it. A receiver
  * that sees the count but not yet the message goes to the back of the queue; it does not spin. */
 #include "sched/sched.h"
-#include <assert.h>
-
-/* Small messages are bounded by the cap in messages; only larger ones pay for the account in bytes.
- */
-#define SMALL 128
-
-uint32_t msg_cost(const msg_t *m) {
-    uint32_t n = m->size + (m->body ? m->body->len : 0);
-    return n > SMALL ? n : 0;
-}
 
 /* Acquire on success: the sender that raises the gate from 0 becomes the token holder and must see
  * what the last holder wrote; partner: the release in mailbox_consumed (later RMWs of other senders
@@ -77,17 +67,13 @@ int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
     return ERR_OK;
 }
 
-/* NULL: nothing here now. */
-msg_t *mailbox_pop(actor_t *a) {
-    msg_t *m = a->queue;
-    if (m) {
-        a->queue = m->next;
-        return m;
-    }
+/* The stack, turned round: gives the oldest, the others become the queue. NULL: nothing here now.
+ */
+msg_t *mailbox_take(actor_t *a) {
     if (!atomic_load_explicit(&a->stack, memory_order_relaxed))
         return NULL;
     /* Acquire: partner is the release in stack_push. */
-    m = atomic_exchange_explicit(&a->stack, NULL, memory_order_acquire);
+    msg_t *m = atomic_exchange_explicit(&a->stack, NULL, memory_order_acquire);
     msg_t *oldest = NULL;
     while (m) {
         msg_t *below = m->next;
@@ -97,17 +83,6 @@ msg_t *mailbox_pop(actor_t *a) {
     }
     a->queue = oldest->next;
     return oldest;
-}
-
-/* Release: what this holder wrote to the actor is for the next one; partner: the acquire in admit.
- * Acquire: a holder that goes on sees the senders' writes before their counts. After it returns
- * true the actor belongs to somebody else: it must not be touched. */
-bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes) {
-    if (bytes)
-        atomic_fetch_sub_explicit(&a->bytes, bytes, memory_order_relaxed);
-    uint64_t old = atomic_fetch_sub_explicit(&a->gate, msgs, memory_order_acq_rel);
-    assert((uint32_t)old >= msgs);
-    return (uint32_t)old == msgs;
 }
 
 static uint64_t closed(uint64_t g) {

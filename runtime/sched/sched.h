@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "sched/runtime.h"
 #include "sched/timer.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -221,11 +222,38 @@ static inline actor_ref_t ref_of(const actor_t *a) {
 
 /* --- mailbox.c --- */
 int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m); /* borrows m when it refuses */
-msg_t *mailbox_pop(actor_t *a);
-bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes); /* true: token given up */
-bool mailbox_close(actor_t *a);                                   /* senders get GONE from now on */
+bool mailbox_close(actor_t *a);                            /* senders get GONE from now on */
 bool mailbox_close_if(actor_t *a, uint32_t msgs); /* only if nothing but these was admitted */
-uint32_t msg_cost(const msg_t *m);
+msg_t *mailbox_take(actor_t *a);
+/* Small messages are bounded by the cap in messages; only larger ones pay for the account in bytes.
+ */
+#define MSG_SMALL 128
+static inline uint32_t msg_cost(const msg_t *m) {
+    uint32_t n = m->size + (m->body ? m->body->len : 0);
+    return n > MSG_SMALL ? n : 0;
+}
+
+/* NULL: nothing here now. */
+static inline msg_t *mailbox_pop(actor_t *a) {
+    msg_t *m = a->queue;
+    if (!m)
+        return mailbox_take(a);
+    a->queue = m->next;
+    return m;
+}
+
+/* true: the token is given up. Release: what this holder wrote to the actor is for the next one;
+ * partner: the acquire in admit. Acquire: a holder that goes on sees the senders' writes before
+ * their counts. After it returns true the actor belongs to somebody else: it must not be touched.
+ */
+static inline bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes) {
+    if (bytes)
+        atomic_fetch_sub_explicit(&a->bytes, bytes, memory_order_relaxed);
+    uint64_t old = atomic_fetch_sub_explicit(&a->gate, msgs, memory_order_acq_rel);
+    assert((uint32_t)old >= msgs);
+    return (uint32_t)old == msgs;
+}
+
 /* Pushes, counts, takes m. */
 int post(runtime_t *rt, actor_ref_t to, msg_t *m);
 void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb, int err);

@@ -74,8 +74,10 @@ static void run_actors(worker_t *w) {
     queue_take_inbox(w);
     while ((a = queue_next(w))) {
         actor_run(w, a);
-        if (w->now_ticks_slice - start > w->rt->ticks_turn)
+        if (w->now_ticks_slice - start > w->rt->ticks_turn) {
+            queue_share(w, UINT64_MAX); /* busy for a whole turn: any backlog is worth a wake-up */
             return;
+        }
         queue_take_inbox(w);
     }
 }
