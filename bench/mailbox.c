@@ -136,9 +136,9 @@ static double bare(uint32_t threads, uint32_t pairs, uint64_t throws) {
 }
 
 int main(void) {
-    double bare1 = bare(1, 1, 5000000), bare2 = bare(2, 8, 1000000);
+    double bare1 = bare(1, 1, 5000000), bare2 = bare(2, 8, 3000000);
     double ping = rings(1, 1, 2, 1, 5000000), ring = rings(1, 1, 1000, 1, 3000000);
-    double busy = rings(1, 1, 1000, 1000, 3000), pairs = rings(2, 8, 2, 1, 1000000);
+    double busy = rings(1, 1, 1000, 1000, 3000), pairs = rings(2, 8, 2, 1, 3000000);
     printf("bare, one thread           %6.1f ns/message\n", bare1);
     printf("bare, 8 pairs, two threads %6.1f ns/message\n", bare2);
     printf("ping-pong                  %6.1f ns/message  x%.2f of bare\n", ping, ping / bare1);
