@@ -35,9 +35,8 @@ static bool ring_add(worker_t *w, actor_t *a) {
     return true;
 }
 
-/* Owner. Acquire on the CAS: the actor's fields may come from a thief's hand? No: only the owner
- * adds; the order that counts is release, so that ring_add of a later round sees this cell as read.
- */
+/* The owner only. It wrote the cells itself; release on the CAS: partner is the acquire on head in
+ * ring_add and in steal_from. */
 static actor_t *ring_take(worker_t *w) {
     uint32_t head = atomic_load_explicit(&w->head, memory_order_relaxed);
     for (;;) {
