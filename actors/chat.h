@@ -1,12 +1,14 @@
-/* chat: what one socket or HTTP request does with messages: send, ack, sync, read, history, recall; replay on connect, resend, the
- * stream of pushes per conversation and its rules (PROTOCOL.md sections 8, 9, 11). Runs in the connection's actor. */
+/* chat: what one socket or HTTP request does with messages: send, ack, sync, read, history, recall;
+ * replay on connect, resend, the stream of pushes per conversation and its rules (PROTOCOL.md
+ * sections 8, 9, 11). Runs in the connection's actor. */
 #pragma once
 #include "actors/conn.h"
 #include "port/store.h"
 #include "script/script.h"
 
 /* Once, before runtime_start: looks up operations and policies, registers KIND_CONVERSATION. */
-int chat_setup(runtime_t *rt, const conf_t *conf, store_t *store, script_t *script, char *fault, size_t room);
+int chat_setup(runtime_t *rt, const conf_t *conf, store_t *store, script_t *script, char *fault,
+               size_t room);
 
 /* Frames message, ack, batch_ack, sync, read. false: not one of these types. */
 bool chat_frame(conn_t *c, const frame_in_t *f);
@@ -22,6 +24,7 @@ void chat_room(conn_t *c);                  /* net's room callback */
 /* A message with a verb of chat's (VERB_CHAT_*) for this connection. */
 void chat_message(conn_t *c, msg_t *m);
 
-/* A batch of committed messages of one conversation for this connection, called by the hub in this worker. */
+/* A batch of committed messages of one conversation for this connection, called by the hub in this
+ * worker. */
 struct fanout;
 void chat_deliver(conn_t *c, const struct fanout *f, block_t *frames);

@@ -1,5 +1,6 @@
-/* conn: the connection actor: one socket, pinned to its worker. It speaks HTTP (routes, tokens, limits) and, after
- * an upgrade, frames. What belongs to messages is in chat.h; conn calls it and it calls back here. */
+/* conn: the connection actor: one socket, pinned to its worker. It speaks HTTP (routes, tokens,
+ * limits) and, after an upgrade, frames. What belongs to messages is in chat.h; conn calls it and
+ * it calls back here. */
 #pragma once
 #include "actors/verbs.h"
 #include "base/conf.h"
@@ -12,18 +13,18 @@ struct chat;
 typedef struct conn {
     actor_t *self;
     net_conn_t *net;
-    int64_t user;           /* 0 until known */
-    int64_t fam;            /* login of the token in use; 0 = open mode without token */
+    int64_t user; /* 0 until known */
+    int64_t fam;  /* login of the token in use; 0 = open mode without token */
     int64_t token_exp_ms;
     char *device, *platform; /* of a WebSocket; pooled texts, NULL on HTTP */
-    struct chat *chat;      /* chat's state of this socket; NULL until it needs one */
+    struct chat *chat;       /* chat's state of this socket; NULL until it needs one */
     struct conn *hub_next, *hub_prev;
-    struct http_call *http; /* the HTTP request being answered, NULL = none */
-    struct conn_edge *edge; /* conn.c's own: rates, presence list, NULL until needed */
-    uint64_t frames_ns;     /* limits.ws_frames: a bucket of limit.h */
-    uint32_t live_at;       /* place in the worker's liveness list */
-    uint32_t serials;       /* HTTP requests so far */
-    uint64_t ping_ns;       /* when the next control ping is due */
+    struct http_call *http;   /* the HTTP request being answered, NULL = none */
+    struct conn_edge *edge;   /* conn.c's own: rates, presence list, NULL until needed */
+    uint64_t frames_ns;       /* limits.ws_frames: a bucket of limit.h */
+    uint32_t live_at;         /* place in the worker's liveness list */
+    uint32_t serials;         /* HTTP requests so far */
+    uint64_t ping_ns;         /* when the next control ping is due */
     uint8_t listener, silent; /* visits of the sweep in a row without a byte from the peer */
     bool ws, open_mode, welcomed, closing, heard, bench, paused, echo, expiring;
 } conn_t;
@@ -31,15 +32,18 @@ typedef struct conn {
 /* One incoming frame, valid during the call. */
 typedef struct frame_in {
     const json_doc_t *doc;
-    json_at_t data;         /* 0 = absent */
-    slice_t type, id;       /* id {NULL,0} = none */
+    json_at_t data;   /* 0 = absent */
+    slice_t type, id; /* id {NULL,0} = none */
 } frame_in_t;
 
 /* --- what conn gives --- */
 void conn_text(conn_t *c, slice_t payload); /* one text frame, now queued */
-/* {"type":"error","id":..,"data":{"error","code","client_msg_id"?,"retry_after_ms"?},"ts"}; text NULL = the code's own. */
-void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id, uint32_t retry_after_ms);
-/* {"type":"notify","id":..,"data":{"status":"ok"<extra>},"ts"}; extra begins with a comma or is empty. */
+/* {"type":"error","id":..,"data":{"error","code","client_msg_id"?,"retry_after_ms"?},"ts"}; text
+ * NULL = the code's own. */
+void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id,
+                uint32_t retry_after_ms);
+/* {"type":"notify","id":..,"data":{"status":"ok"<extra>},"ts"}; extra begins with a comma or is
+ * empty. */
 void conn_notify_ok(conn_t *c, slice_t id, slice_t extra);
 void conn_close(conn_t *c, uint16_t code);
 
@@ -47,19 +51,20 @@ void conn_close(conn_t *c, uint16_t code);
 typedef struct http_call {
     const struct route *route;
     int64_t user, fam;
-    char device[65];        /* acting device, "" = unknown */
+    char device[65]; /* acting device, "" = unknown */
     char request_id[65];
-    int64_t path_id[2];     /* {id} segments in order */
-    char *query;            /* raw, owned */
-    buf_t body;             /* raw, owned; parsed by the handler with the worker's document */
-    net_addr_t address;     /* after trusted proxies */
+    int64_t path_id[2]; /* {id} segments in order */
+    char *query;        /* raw, owned */
+    buf_t body;         /* raw, owned; parsed by the handler with the worker's document */
+    net_addr_t address; /* after trusted proxies */
     uint64_t started_ns, timer;
-    uint32_t call_id;       /* the one request to another actor it waits for, 0 = none */
-    uint32_t serial;        /* of this request on its connection. Put it into the cookie of what you wait for: a reply is
-                               stale (the deadline answered) unless conn_http_waits says that it is not */
+    uint32_t call_id; /* the one request to another actor it waits for, 0 = none */
+    uint32_t serial;  /* of this request on its connection. Put it into the cookie of what you wait
+                         for: a reply is  stale (the deadline answered) unless conn_http_waits says
+                         that it is not */
     bool head, close, handled, device_named;
-    uint8_t method;         /* http_method_t */
-    slice_t cors;           /* the listed origin that asks, or empty */
+    uint8_t method; /* http_method_t */
+    slice_t cors;   /* the listed origin that asks, or empty */
     char if_none_match[72];
     struct ws_opening *opening; /* a handshake that waits for the inbox */
     int64_t *ids;               /* of row 21 */
@@ -71,10 +76,12 @@ static inline bool conn_http_waits(const conn_t *c, uint32_t serial) {
     return c->http && c->http->serial == serial;
 }
 
-/* Answers conn's open HTTP request. data: JSON of `data`; extra: more envelope members, begins with a comma, or empty. */
+/* Answers conn's open HTTP request. data: JSON of `data`; extra: more envelope members, begins with
+ * a comma, or empty. */
 void conn_http_ok(conn_t *c, slice_t data, slice_t extra);
 void conn_http_error(conn_t *c, int err, const char *text, uint32_t retry_after_ms);
 /* The worker's scratch document, for one parse at a time. */
 json_doc_t *conn_doc(conn_t *c);
-/* Query parameter by name, percent-decoded into room; false: absent or empty. Bad escapes were refused before. */
+/* Query parameter by name, percent-decoded into room; false: absent or empty. Bad escapes were
+ * refused before. */
 bool conn_query(conn_t *c, const char *name, char *room, size_t size, slice_t *out);

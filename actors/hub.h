@@ -1,12 +1,15 @@
-/* hub: one actor per worker, pinned, that knows the WebSocket connections of this worker by user, and the one
- * table all workers share: which workers hold sockets of a user. Fan-out sends one message per worker that has
- * receivers; the hub there walks its own table and queues the bytes on each connection, with no further message. */
+/* hub: one actor per worker, pinned, that knows the WebSocket connections of this worker by user,
+ * and the one table all workers share: which workers hold sockets of a user. Fan-out sends one
+ * message per worker that has receivers; the hub there walks its own table and queues the bytes on
+ * each connection, with no further message. */
 #pragma once
 #include "actors/conn.h"
 
-typedef struct hub_table hub_table_t; /* user -> workers (bit mask) and socket count; shared, striped */
+typedef struct hub_table
+    hub_table_t; /* user -> workers (bit mask) and socket count; shared, striped */
 
-/* Before runtime_start: makes the shared table and, in each worker (runtime hook), its hub actor. */
+/* Before runtime_start: makes the shared table and, in each worker (runtime hook), its hub actor.
+ */
 int hub_setup(runtime_t *rt, const conf_t *conf);
 void hub_teardown(runtime_t *rt); /* after runtime_stop */
 
@@ -18,12 +21,13 @@ size_t hub_here(actor_t *self, int64_t user, conn_t **out, size_t room);
 
 /* Any thread. */
 bool hub_online(int64_t user);
-uint32_t hub_sockets(int64_t user);   /* over all workers */
-uint64_t hub_workers(int64_t user);   /* bit per worker */
+uint32_t hub_sockets(int64_t user); /* over all workers */
+uint64_t hub_workers(int64_t user); /* bit per worker */
 size_t hub_users_online(void);
 
-/* A ready frame (head included) to every socket of these users, except that of (skip_user, skip_device) when device is not empty. Any
- * actor. Delivered in the order asked for by one sender. Takes a reference of frame. */
+/* A ready frame (head included) to every socket of these users, except that of (skip_user,
+ * skip_device) when device is not empty. Any actor. Delivered in the order asked for by one sender.
+ * Takes a reference of frame. */
 void hub_push(actor_t *self, const int64_t *users, size_t count, block_t *frame, int64_t skip_user,
               slice_t skip_device);
 /* Closes sockets: of a login (fam > 0), or of (user, device; empty = all). Any actor. */

@@ -1,4 +1,5 @@
-/* verbs: the message verbs of parley's own actors, the kinds of keyed actors, the well-known names and the worker-local slots. */
+/* verbs: the message verbs of parley's own actors, the kinds of keyed actors, the well-known names
+ * and the worker-local slots. */
 #pragma once
 #include "sched/msg.h"
 
@@ -10,20 +11,21 @@ enum verb {
     VERB_SEND = MSG_USER, /* request: store a message */
     VERB_RECALL,          /* request */
     VERB_READ,            /* request: move a read position */
-    VERB_CHANGED,         /* from group/contact rules: facts changed in the store: read them again, then push */
+    VERB_CHANGED, /* from group/contact rules: facts changed in the store: read them again, then
+                     push */
     /* to an inbox actor (key = user id) */
-    VERB_ATTACH,          /* request from conn: a device connects */
+    VERB_ATTACH, /* request from conn: a device connects */
     VERB_DETACH,
-    VERB_ACKED,           /* conn tells its device's acks */
-    VERB_NOTIFY,          /* a ready frame for a user's devices */
-    VERB_SUBSCRIBE,       /* presence */
+    VERB_ACKED,     /* conn tells its device's acks */
+    VERB_NOTIFY,    /* a ready frame for a user's devices */
+    VERB_SUBSCRIBE, /* presence */
     VERB_UNSUBSCRIBE,
     /* to a hub (one per worker, pinned) */
-    VERB_FANOUT,          /* messages of one conversation to everybody on this worker who should have them */
-    VERB_DELIVER,         /* a ready frame to named users' sockets on this worker */
-    VERB_KICK,            /* close sockets of a user, device or login */
+    VERB_FANOUT, /* messages of one conversation to everybody on this worker who should have them */
+    VERB_DELIVER, /* a ready frame to named users' sockets on this worker */
+    VERB_KICK,    /* close sockets of a user, device or login */
     /* to a conn */
-    VERB_REPLY,           /* any answer a conn waits for; the cookie says which */
+    VERB_REPLY, /* any answer a conn waits for; the cookie says which */
     VERB_TICK,
     VERB_PRESENCE,
     /* the edge's own answers and timers (edge.h) */

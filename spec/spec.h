@@ -1,6 +1,6 @@
-/* spec: the harness of the C specs. A spec file is a program: SPEC("promise") { ... } blocks, then SPEC_MAIN.
- * It prints one line for each failure and ends with "N passed, N failed". `./name_spec WORD` runs those whose
- * promise holds WORD. */
+/* spec: the harness of the C specs. A spec file is a program: SPEC("promise") { ... } blocks, then
+ * SPEC_MAIN. It prints one line for each failure and ends with "N passed, N failed". `./name_spec
+ * WORD` runs those whose promise holds WORD. */
 #pragma once
 #include <stdbool.h>
 #include <stdio.h>

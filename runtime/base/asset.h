@@ -1,5 +1,5 @@
-/* asset: files built into the binary (lua/, schema/, web/), so that one file runs a node. Made at build time by
- * CMake; constant data, any thread. */
+/* asset: files built into the binary (lua/, schema/, web/), so that one file runs a node. Made at
+ * build time by CMake; constant data, any thread. */
 #pragma once
 #include "base/slice.h"
 

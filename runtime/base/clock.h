@@ -1,5 +1,5 @@
-/* clock: the only file that asks the system for time. Everything above takes time from its runtime, which
- * takes it from here or from a logical clock. Any thread. */
+/* clock: the only file that asks the system for time. Everything above takes time from its runtime,
+ * which takes it from here or from a logical clock. Any thread. */
 #pragma once
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
-/* err: the one error idea of parley. 0 is success, every failure is a negative code of this enum, and the
- * same table gives the wire symbol, the HTTP status and the default text (PROTOCOL.md section 3). C, Lua and
- * the wire share it. Pure data: any thread. */
+/* err: the one error idea of parley. 0 is success, every failure is a negative code of this enum,
+ * and the same table gives the wire symbol, the HTTP status and the default text (PROTOCOL.md
+ * section 3). C, Lua and the wire share it. Pure data: any thread. */
 #pragma once
 
 /* X(name, http status, wire symbol, default text) */
@@ -47,12 +47,12 @@
     X(BUSY, 503, "busy", "server busy")                                                            \
     X(TIMEOUT, 504, "timeout", "context deadline exceeded")                                        \
     /* inside only; the edge turns them into one of the above */                                   \
-    X(FULL, 503, "busy", "server busy")         /* a mailbox or queue is at its cap */             \
-    X(GONE, 500, "internal", "internal error")  /* the receiver does not live any more */          \
-    X(EXISTS, 409, "conflict", "already exists") /* a unique rule of the store refused */           \
-    X(STALE, 409, "conflict", "stale")          /* an expected row count did not hold */           \
+    X(FULL, 503, "busy", "server busy")          /* a mailbox or queue is at its cap */            \
+    X(GONE, 500, "internal", "internal error")   /* the receiver does not live any more */         \
+    X(EXISTS, 409, "conflict", "already exists") /* a unique rule of the store refused */          \
+    X(STALE, 409, "conflict", "stale")           /* an expected row count did not hold */          \
     X(IO, 500, "internal", "internal error")                                                       \
-    X(AGAIN, 503, "busy", "server busy")        /* not now: needs more bytes or room */            \
+    X(AGAIN, 503, "busy", "server busy") /* not now: needs more bytes or room */                   \
     X(CLOSED, 500, "internal", "internal error")
 
 enum err_index {

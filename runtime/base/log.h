@@ -1,7 +1,8 @@
-/* log: one line a record to stderr: time, level, module, text, key=value pairs. Any thread. Control characters
- * and quotes in values are escaped, so that no input forges a line. A record is at most LOG_MAX bytes, the rest
- * is cut. A bounded ring and a writer thread of its own keep a slow stderr from blocking anyone; what did not
- * fit is counted and reported. Before log_start and after log_stop lines are written directly. */
+/* log: one line a record to stderr: time, level, module, text, key=value pairs. Any thread. Control
+ * characters and quotes in values are escaped, so that no input forges a line. A record is at most
+ * LOG_MAX bytes, the rest is cut. A bounded ring and a writer thread of its own keep a slow stderr
+ * from blocking anyone; what did not fit is counted and reported. Before log_start and after
+ * log_stop lines are written directly. */
 #pragma once
 #include "base/slice.h"
 

@@ -1,6 +1,6 @@
-/* pool: memory in size classes with a cache per thread, so that a message allocated in one worker and freed
- * in another costs no lock and goes back to where it is needed. Out of memory ends the process with a log
- * line. Any thread. The size is given back at free: there is no header. */
+/* pool: memory in size classes with a cache per thread, so that a message allocated in one worker
+ * and freed in another costs no lock and goes back to where it is needed. Out of memory ends the
+ * process with a log line. Any thread. The size is given back at free: there is no header. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>

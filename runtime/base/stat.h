@@ -1,5 +1,6 @@
-/* stat: counters, gauges and histograms of the whole process. Each thread adds to its own cells (no atomic
- * read-modify-write), readers add them up. The list is stat_names.def; admin/metrics renders it. */
+/* stat: counters, gauges and histograms of the whole process. Each thread adds to its own cells (no
+ * atomic read-modify-write), readers add them up. The list is stat_names.def; admin/metrics renders
+ * it. */
 #pragma once
 #include <stdint.h>
 
@@ -28,6 +29,8 @@ void stat_add(enum stat_id id, int64_t n); /* gauges too: add and subtract */
 int64_t stat_read(enum stat_id id);        /* sum over all threads, the ended ones included */
 void stat_observe(enum stat_hist id, uint64_t us);
 #define HIST_BUCKETS 20
-extern const uint64_t stat_hist_bound[HIST_BUCKETS]; /* upper bounds in us: 50 100 250 ..., the last UINT64_MAX (+Inf) */
+extern const uint64_t stat_hist_bound[HIST_BUCKETS]; /* upper bounds in us: 50 100 250 ..., the last
+                                                        UINT64_MAX (+Inf) */
 /* Counts per bucket (not cumulated). */
-void stat_hist_read(enum stat_hist id, uint64_t bucket[HIST_BUCKETS], uint64_t *count, uint64_t *sum_us);
+void stat_hist_read(enum stat_hist id, uint64_t bucket[HIST_BUCKETS], uint64_t *count,
+                    uint64_t *sum_us);

@@ -1,5 +1,6 @@
-/* frame: RFC 6455 frames, both roles: parse in place, unmask, joined messages, close codes. It knows no socket and
- * allocates only to join fragments. The server, wsbench and the specs' client use it; fuzzed. One thread. */
+/* frame: RFC 6455 frames, both roles: parse in place, unmask, joined messages, close codes. It
+ * knows no socket and allocates only to join fragments. The server, wsbench and the specs' client
+ * use it; fuzzed. One thread. */
 #pragma once
 #include "base/buf.h"
 #include <stdbool.h>
@@ -10,12 +11,14 @@ typedef struct frame_head {
     uint8_t opcode;
     bool fin, masked;
     uint8_t mask[4];
-    uint64_t len;     /* payload */
-    uint32_t size;    /* of the head itself */
+    uint64_t len;  /* payload */
+    uint32_t size; /* of the head itself */
 } frame_head_t;
 
-/* Parses a head. 1: *out is set. 0: needs more bytes. <0: protocol error: the close code to use, negated
- * (-1002: reserved bits or opcode, fragmented or long control frame, wrong masking for the role, non-minimal is legal, top bit of a 64-bit length). */
+/* Parses a head. 1: *out is set. 0: needs more bytes. <0: protocol error: the close code to use,
+ * negated
+ * (-1002: reserved bits or opcode, fragmented or long control frame, wrong masking for the role,
+ * non-minimal is legal, top bit of a 64-bit length). */
 int frame_parse_head(const char *at, size_t len, bool from_client, frame_head_t *out);
 /* XORs in place, from mask position `offset`. */
 void frame_mask(char *at, size_t len, const uint8_t mask[4], size_t offset);

@@ -1,5 +1,5 @@
-/* crypt: work too slow for a worker: Argon2id by libsodium, on crypt.threads threads behind a bounded queue
- * (64 MiB and about 85 ms each: the threads are the bound on memory). */
+/* crypt: work too slow for a worker: Argon2id by libsodium, on crypt.threads threads behind a
+ * bounded queue (64 MiB and about 85 ms each: the threads are the bound on memory). */
 #pragma once
 #include "base/conf.h"
 #include "sched/runtime.h"
@@ -7,11 +7,14 @@
 typedef struct crypt crypt_t;
 crypt_t *crypt_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room);
 void crypt_close(crypt_t *c);
-/* Reply body: the encoded hash text. ERR_BUSY: queue full. The password's copy is wiped after use. */
-void crypt_hash(crypt_t *c, actor_t *self, slice_t password, uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie);
-/* Reply err: ERR_OK or ERR_INVALID_CREDENTIALS. An empty hash costs the same work and never matches. */
-void crypt_verify(crypt_t *c, actor_t *self, slice_t password, slice_t hash, uint32_t timeout_ms, uint32_t reply_verb,
-                  uint64_t cookie);
+/* Reply body: the encoded hash text. ERR_BUSY: queue full. The password's copy is wiped after use.
+ */
+void crypt_hash(crypt_t *c, actor_t *self, slice_t password, uint32_t timeout_ms,
+                uint32_t reply_verb, uint64_t cookie);
+/* Reply err: ERR_OK or ERR_INVALID_CREDENTIALS. An empty hash costs the same work and never
+ * matches. */
+void crypt_verify(crypt_t *c, actor_t *self, slice_t password, slice_t hash, uint32_t timeout_ms,
+                  uint32_t reply_verb, uint64_t cookie);
 /* In place, any thread, 1 to 2 us. */
 void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]);
 void crypt_sha256(slice_t text, uint8_t out[32]);

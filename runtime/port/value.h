@@ -1,5 +1,5 @@
-/* value: the parameters and rows that cross the store port: a compact list of typed values in one run of bytes,
- * so that a request or an answer is one message. Any thread. */
+/* value: the parameters and rows that cross the store port: a compact list of typed values in one
+ * run of bytes, so that a request or an answer is one message. Any thread. */
 #pragma once
 #include "base/buf.h"
 
@@ -17,7 +17,8 @@ typedef struct value {
     double d;
     slice_t s;
 } value_t;
-/* Reads the next one from *rest and moves it on; false at the end or when the bytes are no values. */
+/* Reads the next one from *rest and moves it on; false at the end or when the bytes are no values.
+ */
 bool value_next(slice_t *rest, value_t *out);
 /* The next one as an int / text, 0 / "" when it is another type or the end. */
 int64_t value_next_int(slice_t *rest);

@@ -1,6 +1,7 @@
-/* actor: what an actor class is and everything an actor may do. An actor is class + key + state + mailbox; it
- * handles one message at a time. All calls below that take `self` are made by that actor inside its handler (or
- * inside actor_enter), in the thread that runs it. Time, randomness and I/O reach an actor only from here. */
+/* actor: what an actor class is and everything an actor may do. An actor is class + key + state +
+ * mailbox; it handles one message at a time. All calls below that take `self` are made by that
+ * actor inside its handler (or inside actor_enter), in the thread that runs it. Time, randomness
+ * and I/O reach an actor only from here. */
 #pragma once
 #include "sched/msg.h"
 #include <stdbool.h>
@@ -11,7 +12,8 @@ typedef struct runtime runtime_t;
 typedef enum actor_place {
     ACTOR_FREE,   /* runs where it was woken; an idle neighbour may take it */
     ACTOR_PINNED, /* always on the worker it was spawned on (owns a socket, worker-local tables) */
-    ACTOR_THREAD  /* a thread of its own drains the mailbox: ports. handle_batch may block; ends by itself after MSG_STOP */
+    ACTOR_THREAD  /* a thread of its own drains the mailbox: ports. handle_batch may block; ends by
+                     itself after MSG_STOP */
 } actor_place_t;
 
 typedef enum actor_restart { ACTOR_NEVER, ACTOR_ON_CRASH, ACTOR_ALWAYS } actor_restart_t;
@@ -19,15 +21,18 @@ typedef enum actor_restart { ACTOR_NEVER, ACTOR_ON_CRASH, ACTOR_ALWAYS } actor_r
 typedef struct actor_class {
     const char *name;
     actor_place_t place;
-    actor_restart_t restart;      /* in place (same ref), 3 in 10 s with back-off, then the parent fails */
-    uint32_t state_size;          /* zeroed state, freed by the runtime after `ended` */
+    actor_restart_t
+        restart;         /* in place (same ref), 3 in 10 s with back-off, then the parent fails */
+    uint32_t state_size; /* zeroed state, freed by the runtime after `ended` */
     uint32_t max_msgs, max_bytes; /* mailbox caps; 0 = the runtime's defaults */
     uint32_t batch;               /* ACTOR_THREAD: at most this many a call */
-    uint32_t idle_ms;             /* keyed: after so long without a message `passivate` is asked; 0 = never */
-    int (*init)(actor_t *self, void *state, const void *arg); /* arg: borrowed (with a restart policy: for the actor's life); keyed actors get NULL */
+    uint32_t idle_ms; /* keyed: after so long without a message `passivate` is asked; 0 = never */
+    int (*init)(actor_t *self, void *state,
+                const void *arg); /* arg: borrowed (with a restart policy: for the actor's life);
+                                     keyed actors get NULL */
     void (*handle)(actor_t *self, void *state, msg_t *m);
     void (*handle_batch)(actor_t *self, void *state, msg_t **m, size_t n); /* ACTOR_THREAD only */
-    bool (*passivate)(actor_t *self, void *state); /* true: may go now. NULL = true */
+    bool (*passivate)(actor_t *self, void *state);         /* true: may go now. NULL = true */
     void (*ended)(actor_t *self, void *state, int reason); /* releases the state's insides */
 } actor_class_t;
 
@@ -37,48 +42,55 @@ uint64_t actor_key(const actor_t *self);
 void *actor_state(actor_t *self);
 const actor_class_t *actor_class_of(const actor_t *self);
 runtime_t *actor_runtime(const actor_t *self);
-uint64_t actor_now_ns(const actor_t *self);  /* monotonic; read once per turn, cheap */
+uint64_t actor_now_ns(const actor_t *self); /* monotonic; read once per turn, cheap */
 int64_t actor_wall_ms(const actor_t *self);
-uint64_t actor_random(actor_t *self);        /* for jitter and choice, not for secrets */
-uint32_t actor_worker(const actor_t *self);  /* index of the worker that runs it */
+uint64_t actor_random(actor_t *self);       /* for jitter and choice, not for secrets */
+uint32_t actor_worker(const actor_t *self); /* index of the worker that runs it */
 
 /* --- life --- */
-/* Spawns a child of self (parent NULL: of the root) on `worker` (-1: this one, or any). ACTOR_NONE when the
- * runtime is at its actor limit or init refused. Any thread when self is NULL. */
-actor_ref_t actor_spawn(runtime_t *rt, actor_t *parent, const actor_class_t *cls, uint64_t key, int worker,
-                        const void *arg);
-/* Ends self after this handler: reason ERR_OK is a normal end, else a crash. Open requests are answered ERR_GONE. */
+/* Spawns a child of self (parent NULL: of the root) on `worker` (-1: this one, or any). ACTOR_NONE
+ * when the runtime is at its actor limit or init refused. Any thread when self is NULL. */
+actor_ref_t actor_spawn(runtime_t *rt, actor_t *parent, const actor_class_t *cls, uint64_t key,
+                        int worker, const void *arg);
+/* Ends self after this handler: reason ERR_OK is a normal end, else a crash. Open requests are
+ * answered ERR_GONE. */
 void actor_exit(actor_t *self, int reason);
 /* self gets MSG_DOWN when ref ends, at once if it is gone. */
 void actor_watch(actor_t *self, actor_ref_t ref);
 
 /* --- send. Each takes m, also when it refuses. --- */
-int actor_send(actor_t *self, actor_ref_t to, msg_t *m);             /* ERR_OK, ERR_FULL, ERR_GONE */
-int actor_send_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m); /* activates; ERR_OK, ERR_FULL, ERR_BUSY */
-/* Request: exactly one reply comes back as a message with this verb and cookie: from the receiver, or made by the
- * runtime with ERR_TIMEOUT, ERR_GONE, ERR_FULL. timeout_ms 0 = 5,000. Gives the call id. */
-uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms, uint32_t reply_verb,
-                       uint64_t cookie);
+int actor_send(actor_t *self, actor_ref_t to, msg_t *m); /* ERR_OK, ERR_FULL, ERR_GONE */
+int actor_send_key(actor_t *self, uint8_t kind, uint64_t key,
+                   msg_t *m); /* activates; ERR_OK, ERR_FULL, ERR_BUSY */
+/* Request: exactly one reply comes back as a message with this verb and cookie: from the receiver,
+ * or made by the runtime with ERR_TIMEOUT, ERR_GONE, ERR_FULL. timeout_ms 0 = 5,000. Gives the call
+ * id. */
+uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms,
+                       uint32_t reply_verb, uint64_t cookie);
 uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, uint32_t timeout_ms,
                            uint32_t reply_verb, uint64_t cookie);
 /* No reply is wanted any more: a late one is dropped. */
 void actor_forget(actor_t *self, uint32_t call_id);
-/* Inside the handler of request m: keeps it past the handler, to be answered later. The actor owns it until
- * actor_reply; when the actor ends first, the runtime answers. */
+/* Inside the handler of request m: keeps it past the handler, to be answered later. The actor owns
+ * it until actor_reply; when the actor ends first, the runtime answers. */
 void actor_keep(actor_t *self, msg_t *m);
-/* Answers request `m` with err and `reply` (NULL: an empty one). Takes both when m was kept; else m is
- * freed by the runtime as usual. A message that is no request: reply is dropped. */
+/* Answers request `m` with err and `reply` (NULL: an empty one). Takes both when m was kept; else m
+ * is freed by the runtime as usual. A message that is no request: reply is dropped. */
 void actor_reply(actor_t *self, msg_t *m, int err, msg_t *reply);
 
 /* --- timers: arrive as a message with this verb and cookie; die with the actor --- */
 uint64_t actor_after(actor_t *self, uint64_t ms, uint32_t verb, uint64_t cookie);
-void actor_cancel(actor_t *self, uint64_t timer); /* 0 and ended ones are fine; after it the message does not come */
+void actor_cancel(
+    actor_t *self,
+    uint64_t timer); /* 0 and ended ones are fine; after it the message does not come */
 
 /* --- worker-local tables: one pointer per slot and worker, set at start --- */
 void *actor_local(const actor_t *self, uint32_t slot);
 
-/* --- for the net floor: runs fn as if actor handled a message. Only on the pinned actor's own worker thread, outside
- * of any handler. false: the actor is gone. --- */
-bool actor_enter(runtime_t *rt, actor_ref_t ref, void (*fn)(actor_t *self, void *state, void *arg), void *arg);
-/* A pinned actor on this very worker, looked at without a message (fan-out to connections): NULL if gone. */
+/* --- for the net floor: runs fn as if actor handled a message. Only on the pinned actor's own
+ * worker thread, outside of any handler. false: the actor is gone. --- */
+bool actor_enter(runtime_t *rt, actor_ref_t ref, void (*fn)(actor_t *self, void *state, void *arg),
+                 void *arg);
+/* A pinned actor on this very worker, looked at without a message (fan-out to connections): NULL if
+ * gone. */
 actor_t *actor_here(const actor_t *self, actor_ref_t ref);

@@ -1,10 +1,11 @@
-/* msg: the one thing that moves between actors. One allocation; ownership moves with it; the receiver's
- * runtime frees it after the handler returns unless the handler kept it. */
+/* msg: the one thing that moves between actors. One allocation; ownership moves with it; the
+ * receiver's runtime frees it after the handler returns unless the handler kept it. */
 #pragma once
 #include "base/buf.h"
 #include <stdint.h>
 
-/* An actor's address: slot and generation. A stale one is harmless: sends answer GONE. 0/0 is nobody. */
+/* An actor's address: slot and generation. A stale one is harmless: sends answer GONE. 0/0 is
+ * nobody. */
 typedef struct actor_ref {
     uint32_t slot, gen;
 } actor_ref_t;
@@ -15,8 +16,9 @@ static inline bool actor_ref_eq(actor_ref_t a, actor_ref_t b) {
 
 /* Verbs below MSG_USER are the runtime's. Classes number theirs in actors/verbs.h. */
 enum {
-    MSG_DOWN = 1,  /* a watched actor ended: from = it, err = why */
-    MSG_STOP = 2,  /* orderly stop asked for: the actor ends itself with actor_exit when it is done */
+    MSG_DOWN = 1, /* a watched actor ended: from = it, err = why */
+    MSG_STOP =
+        2, /* orderly stop asked for: the actor ends itself with actor_exit when it is done */
     MSG_USER = 16
 };
 
@@ -32,16 +34,16 @@ typedef struct msg {
     struct msg *prev;
     actor_ref_t to, from;
     uint32_t verb;
-    uint32_t call_id;      /* of a request and its reply; 0 = nobody waits */
-    int32_t err;           /* of a reply or DOWN: ERR_OK or a negative code */
+    uint32_t call_id; /* of a request and its reply; 0 = nobody waits */
+    int32_t err;      /* of a reply or DOWN: ERR_OK or a negative code */
     uint16_t flags;
-    uint16_t hops;         /* for the trace */
-    uint64_t cookie;       /* reply and timer: the word given when it was asked for */
-    uint64_t deadline_ns;  /* of a request, on the runtime's monotonic clock */
-    uint64_t key;          /* of a keyed send: which key was addressed */
-    block_t *body;         /* counted bytes for many receivers, or NULL; freed with the message */
+    uint16_t hops;        /* for the trace */
+    uint64_t cookie;      /* reply and timer: the word given when it was asked for */
+    uint64_t deadline_ns; /* of a request, on the runtime's monotonic clock */
+    uint64_t key;         /* of a keyed send: which key was addressed */
+    block_t *body;        /* counted bytes for many receivers, or NULL; freed with the message */
     void (*drop)(struct msg *m); /* releases what data owns, or NULL */
-    uint32_t size;         /* bytes in data */
+    uint32_t size;               /* bytes in data */
     uint32_t spare;
     _Alignas(16) char data[];
 } msg_t;
@@ -49,7 +51,8 @@ typedef struct msg {
 /* Gives a message with `size` bytes of data, not zeroed. Any thread. */
 msg_t *msg_new(uint32_t verb, size_t size);
 msg_t *msg_of(uint32_t verb, const void *data, size_t size);
-/* Takes m; NULL is fine. A kept request that was never answered is answered ERR_GONE by its actor's end, not here. */
+/* Takes m; NULL is fine. A kept request that was never answered is answered ERR_GONE by its actor's
+ * end, not here. */
 void msg_free(msg_t *m);
 /* The data as a struct of the verb's type; asserts the size. */
 #define msg_data(m, type) ((type *)msg_data_check((m), sizeof(type)))

@@ -49,7 +49,7 @@ vm_t *program_vm(script_t *s, host_t *host, char *fault, size_t room) {
 
 /* --- what a service file returns --- */
 static void copy_name(lua_State *L, int index, char room[SCRIPT_NAME], const char *what) {
-    size_t len;
+    size_t len = 0;
     const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &len) : NULL;
     if (!text || len == 0 || len >= SCRIPT_NAME)
         luaL_error(L, "%s: a name of 1 to %d bytes is expected", what, SCRIPT_NAME - 1);
