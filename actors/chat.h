@@ -6,7 +6,8 @@
 #include "port/store.h"
 #include "script/script.h"
 
-/* Once, before runtime_start: looks up operations and policies, registers KIND_CONVERSATION. */
+/* Once, before runtime_start: looks up operations; sets up the conversations too
+ * (conversation_setup). */
 int chat_setup(runtime_t *rt, const conf_t *conf, store_t *store, script_t *script, char *fault,
                size_t room);
 

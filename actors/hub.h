@@ -30,6 +30,10 @@ size_t hub_users_online(void);
  * Takes a reference of frame. */
 void hub_push(actor_t *self, const int64_t *users, size_t count, block_t *frame, int64_t skip_user,
               slice_t skip_device);
+/* The same for read and presence pushes: a socket with more than ws.queue_soft waiting does not get
+ * it. */
+void hub_push_hint(actor_t *self, const int64_t *users, size_t count, block_t *frame,
+                   int64_t skip_user, slice_t skip_device);
 /* Closes sockets: of a login (fam > 0), or of (user, device; empty = all). Any actor. */
 void hub_kick(actor_t *self, int64_t fam, int64_t user, slice_t device, uint16_t code);
 /* A text frame {"type":type,"data":data} ready for hub_push; data is JSON. Gives one reference. */
