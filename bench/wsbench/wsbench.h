@@ -41,12 +41,12 @@ void hist_merge(hist_t *into, const hist_t *from);
 uint64_t hist_at(const hist_t *h, double quantile); /* us */
 
 /* ---- tally: one per process, in shared memory; written by it, read by the parent ---- */
+/* clang-format off */
 #define TALLY_LIST(X)                                                                              \
-    X(attempts)                                                                                    \
-    X(connected)                                                                                   \
-    X(failed) X(retries) X(disconnects) X(live) X(pings) X(pongs) X(sent) X(acked) X(refused)      \
-        X(delivered) X(resent) X(resyncs) X(synced) X(other_frames) X(lost) X(duplicates)          \
-            X(disorder) X(corrupt) X(unacked) X(bytes_in) X(bytes_out) X(setup_done)
+    X(attempts) X(connected) X(failed) X(retries) X(disconnects) X(live) X(pings) X(pongs)         \
+    X(sent) X(acked) X(refused) X(delivered) X(resent) X(resyncs) X(synced) X(other_frames)        \
+    X(lost) X(duplicates) X(disorder) X(corrupt) X(unacked) X(bytes_in) X(bytes_out) X(setup_done)
+/* clang-format on */
 typedef struct tally {
 #define X(name) _Atomic uint64_t name;
     TALLY_LIST(X)
