@@ -75,8 +75,8 @@ static bool is_dead(conn_t *c, const edge_t *e, const net_life_t *life, uint64_t
 }
 
 static bool is_slow(const edge_t *e, const net_life_t *life, uint32_t queued, uint64_t now) {
-    return queued > e->queue_soft && now > life->last_ack_ns &&
-           now - life->last_ack_ns >= e->slow_ms * MS;
+    return queued > e->queue_soft && now > life->last_moved_ns &&
+           now - life->last_moved_ns >= e->slow_ms * MS;
 }
 
 /* Asks the kernel only about sockets from which nothing was heard since the last visits, or with a

@@ -102,7 +102,8 @@ typedef struct net_life {
     uint64_t last_recv_ns; /* any byte received */
     uint64_t last_ack_ns;  /* TCP progress: the peer acknowledged bytes or answers probes (TCP_INFO;
                               asked now) */
-    bool zero_window;      /* the peer has closed its window */
-    uint32_t probes;       /* unanswered window probes or retransmits */
+    uint64_t last_moved_ns; /* the peer acknowledged bytes; answered probes do not count */
+    bool zero_window;       /* the peer has closed its window */
+    uint32_t probes;        /* unanswered window probes or retransmits */
 } net_life_t;
 void net_life(net_conn_t *c, net_life_t *out);
