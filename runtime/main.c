@@ -126,10 +126,13 @@ static int make_dir(node_t *n) {
     return ERR_IO;
 }
 
-static void raise_descriptors(void) {
+/* As many as the sockets of conf need and some: libwebsockets makes a table of the whole limit per
+ * worker, and one above ten million makes it fall back to 2,560. */
+static void raise_descriptors(const conf_t *conf) {
     struct rlimit r;
-    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-        r.rlim_cur = r.rlim_max;
+    rlim_t want = (rlim_t)conf_int(conf, "net.max_connections") + 10000;
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < want) {
+        r.rlim_cur = want < r.rlim_max ? want : r.rlim_max;
         setrlimit(RLIMIT_NOFILE, &r);
     }
 }
@@ -293,7 +296,7 @@ static int run(node_t *n) {
     sigset_t set = our_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
-    raise_descriptors();
+    raise_descriptors(n->conf);
     set_log_level(n->conf);
     log_start();
     int err = node_start(n);

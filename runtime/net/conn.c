@@ -3,7 +3,6 @@
 #include "base/pool.h"
 #include "base/stat.h"
 #include "net/net_in.h"
-#include <unistd.h>
 
 #define HELD_INPUT                                                                                 \
     (16 * 1024)                  /* requests behind one that is not answered: then no more is read \
@@ -63,7 +62,6 @@ void conn_open(net_worker_t *w, const net_listener_t *l, int fd, const net_addr_
     c->listener = (uint8_t)l->id;
     c->flags = F_NEW | (l->cert ? F_TLS : 0);
     if (!(l->cert ? tls_open(c, l) : plain_open(c))) {
-        close(fd);
         give_up(w, c);
         return;
     }
@@ -234,7 +232,7 @@ static void begin_linger(net_conn_t *c) {
 }
 
 static void linger(net_conn_t *c) {
-    if (c->head) {
+    if (c->head || (c->flags & F_BLOCKED)) {
         if (c->flags & F_MOVED)
             timer_put(c, TIMER_STALL);
         return;

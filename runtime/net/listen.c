@@ -89,7 +89,7 @@ int listener_open(net_t *net, net_listener_t *l, const char *address, char *faul
     const char *why;
     l->sockets = pool_zalloc(net->worker_count * sizeof *l->sockets);
     for (uint32_t i = 0; i < net->worker_count; i++)
-        l->sockets[i] = (listen_socket_t){TAG_LISTENER, -1, l};
+        l->sockets[i] = (listen_socket_t){TAG_LISTENER, -1, l, NULL};
     struct addrinfo *found = resolve(address, &why);
     if (!found)
         return fail(fault, room, address, why);

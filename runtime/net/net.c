@@ -29,6 +29,8 @@ static void on_events(uv_poll_t *h, int status, int what) {
     for (int i = 0; i < n; i++)
         if (*(uint8_t *)events[i].data.ptr == TAG_LISTENER)
             listener_accept(w, events[i].data.ptr);
+        else if (((net_conn_t *)events[i].data.ptr)->flags & F_TLS)
+            tls_event(events[i].data.ptr, events[i].events);
         else
             plain_event(events[i].data.ptr, events[i].events);
 }

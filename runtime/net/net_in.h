@@ -49,7 +49,7 @@ enum {
     F_HELD = 16384,      /* the next HTTP request waits for room */
     F_FILE = 32768,      /* a file is queued */
     F_TLS = 65536,
-    F_WRITABLE = 131072 /* TLS: a writable callback was asked for */
+    F_TLS_UP = 131072 /* its handshake is done */
 };
 #define F_ENDING (F_ABORT | F_FINISH)
 
@@ -68,7 +68,7 @@ struct net_conn {
     uint8_t tag, phase, timer, listener;
     uint32_t flags;
     int32_t fd;
-    uint32_t events; /* what epoll watches */
+    uint32_t events; /* what epoll watches; TLS: 1 while it reads */
     actor_ref_t actor;
     net_worker_t *worker;
     struct lws *wsi;
@@ -98,6 +98,7 @@ typedef struct listen_socket {
     uint8_t tag;
     int fd;
     net_listener_t *listener;
+    struct lws_vhost *vhost;
 } listen_socket_t;
 
 struct net_listener {
@@ -124,6 +125,7 @@ struct net_worker {
     uint64_t date_s, faults;
     char date[32];
     struct lws_context *tls;
+    uint32_t handles; /* of the loop, without those of tls */
 };
 
 struct net {
@@ -192,6 +194,7 @@ int tls_check(const net_listener_t *l, char *fault, size_t room);
 bool tls_worker_open(net_worker_t *w);
 void tls_worker_close(net_worker_t *w);
 bool tls_open(net_conn_t *c, const net_listener_t *l);
+void tls_event(net_conn_t *c, uint32_t events);
 
 /* --- http_in.c, http_out.c --- */
 void http_open(net_conn_t *c);

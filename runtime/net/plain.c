@@ -17,10 +17,14 @@
 
 /* --- watching --- */
 
+/* Takes the descriptor, also when it fails. */
 bool plain_open(net_conn_t *c) {
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
     c->events = e.events;
-    return epoll_ctl(c->worker->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0;
+    if (epoll_ctl(c->worker->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0)
+        return true;
+    close(c->fd);
+    return false;
 }
 
 static void watch(net_conn_t *c, bool read) {
