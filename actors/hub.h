@@ -24,6 +24,7 @@ bool hub_online(int64_t user);
 uint32_t hub_sockets(int64_t user); /* over all workers */
 uint64_t hub_workers(int64_t user); /* bit per worker */
 size_t hub_users_online(void);
+actor_ref_t hub_ref(uint32_t worker); /* to send it VERB_FANOUT */
 
 /* A ready frame (head included) to every socket of these users, except that of (skip_user,
  * skip_device) when device is not empty. Any actor. Delivered in the order asked for by one sender.
