@@ -123,7 +123,7 @@ void chat_closed(conn_t *c) {
     late_free(ch);
     sync_free(ch);
     replay_free(ch);
-    http_free(ch);
+    http_forget(ch);
     for (uint32_t i = 0; i < ch->stream_count; i++)
         chat_stream_free(&ch->streams[i]);
     pool_free(ch->streams, ch->stream_cap * sizeof *ch->streams);

@@ -4,7 +4,7 @@
 
 chat_http_t *http_asks(conn_t *c, size_t text) {
     chat_t *ch = chat_of(c);
-    http_free(ch);
+    http_forget(ch);
     size_t size = sizeof(chat_http_t) + text;
     chat_http_t *h = ch->http = pool_zalloc(size);
     h->size = (uint32_t)size;
@@ -18,7 +18,7 @@ chat_http_t *http_asked(conn_t *c, uint64_t serial) {
     return h && h->serial == serial && conn_http_waits(c, (uint32_t)serial) ? h : NULL;
 }
 
-void http_free(chat_t *ch) {
+void http_forget(chat_t *ch) {
     if (ch->http)
         pool_free(ch->http, ch->http->size);
     ch->http = NULL;
@@ -27,7 +27,7 @@ void http_free(chat_t *ch) {
 void http_done(conn_t *c) {
     if (!c->chat)
         return;
-    http_free(c->chat);
+    http_forget(c->chat);
     chat_forget(c);
 }
 

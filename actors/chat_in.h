@@ -201,7 +201,7 @@ typedef struct chat_http {
 chat_http_t *http_asks(conn_t *c, size_t text);
 chat_http_t *http_asked(conn_t *c, uint64_t serial);
 void http_done(conn_t *c); /* answered */
-void http_free(chat_t *ch);
+void http_forget(chat_t *ch);
 /* The conversation's error as the answer. */
 void http_refused(conn_t *c, const msg_t *m);
 /* The whole body as an object in the worker's document; 0: it is none. */

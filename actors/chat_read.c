@@ -31,7 +31,7 @@ void read_frame(conn_t *c, const frame_in_t *f) {
     chat_read_t *r = pool_alloc(sizeof *r);
     *r = (chat_read_t){.next = ch->reads,
                        .conversation = conversation,
-                       .turn = conn_turn(c),
+                       .turn = conn_notify_later(c),
                        .id_len = (uint8_t)f->id.len};
     if (f->id.len)
         memcpy(r->id, f->id.at, f->id.len);
@@ -57,14 +57,14 @@ static void answer_read(conn_t *c, const chat_read_t *r, const msg_t *m) {
     slice_t id = {r->id, r->id_len};
     if (m->err != ERR_OK) {
         conn_error(c, id, m->err, chat_text(m), CHAT_NONE, 0);
-        conn_turn_end(c, r->turn);
+        conn_notify_over(c, r->turn);
         return;
     }
     const conversation_position_t *p = (const conversation_position_t *)m->data;
     int n =
         snprintf(extra, sizeof extra, ",\"conversation_id\":%lld,\"read_seq\":%lld,\"unread\":%lld",
                  (long long)r->conversation, (long long)p->read_seq, (long long)p->unread);
-    conn_turn_ok(c, r->turn, id, (slice_t){extra, (size_t)n});
+    conn_notify_turn(c, r->turn, id, (slice_t){extra, (size_t)n});
 }
 
 void read_position(conn_t *c, const msg_t *m) {

@@ -60,9 +60,9 @@ void conn_notify_ok(conn_t *c, slice_t id, slice_t extra);
 /* Answers of one type leave in the order of their requests. A request whose notify comes later
  * takes a turn; notifies asked for after it wait until it is answered or given up (an error was
  * sent). */
-uint32_t conn_turn(conn_t *c);
-void conn_turn_ok(conn_t *c, uint32_t turn, slice_t id, slice_t extra);
-void conn_turn_end(conn_t *c, uint32_t turn);
+uint32_t conn_notify_later(conn_t *c);
+void conn_notify_turn(conn_t *c, uint32_t turn, slice_t id, slice_t extra);
+void conn_notify_over(conn_t *c, uint32_t turn);
 void conn_close(conn_t *c, uint16_t code);
 
 /* --- one HTTP request being answered --- */

@@ -263,7 +263,7 @@ void presence_sub(conn_t *c, const frame_in_t *f) {
         conn_error(c, f->id, ERR_BUSY, NULL, none, 1000);
         return;
     }
-    a->turn = conn_turn(c);
+    a->turn = conn_notify_later(c);
     if (x->asks++)
         x->ask_last->next = a;
     else
@@ -297,7 +297,7 @@ static void answer_ask(conn_t *c, const ask_t *a, const msg_t *m) {
     }
     pool_free(ids, (a->count ? a->count : 1) * sizeof *ids);
     follow(c, kept, count);
-    conn_turn_ok(c, a->turn, (slice_t){a->id, a->id_len}, buf_slice(&out));
+    conn_notify_turn(c, a->turn, (slice_t){a->id, a->id_len}, buf_slice(&out));
     buf_free(&out);
     buf_free(&rejected);
 }
@@ -309,7 +309,7 @@ void presence_sub_rows(conn_t *c, const msg_t *m) {
     ask_t *a = x->ask_first;
     if (m->err != ERR_OK) {
         conn_error(c, (slice_t){a->id, a->id_len}, m->err, NULL, (slice_t){NULL, 0}, 0);
-        conn_turn_end(c, a->turn);
+        conn_notify_over(c, a->turn);
     } else {
         answer_ask(c, a, m);
     }

@@ -70,7 +70,7 @@ void conn_notify_ok(conn_t *c, slice_t id, slice_t extra) {
     turn_send(c, frame_notify(c, id, extra));
 }
 
-uint32_t conn_turn(conn_t *c) {
+uint32_t conn_notify_later(conn_t *c) {
     turn_t *t = add(c);
     if (++c->edge->turns == 0)
         c->edge->turns = 1;
@@ -84,7 +84,7 @@ static turn_t *find(conn_t *c, uint32_t turn) {
     return t;
 }
 
-void conn_turn_ok(conn_t *c, uint32_t turn, slice_t id, slice_t extra) {
+void conn_notify_turn(conn_t *c, uint32_t turn, slice_t id, slice_t extra) {
     turn_t *t = find(c, turn);
     if (!t)
         return;
@@ -92,7 +92,7 @@ void conn_turn_ok(conn_t *c, uint32_t turn, slice_t id, slice_t extra) {
     send_known(c);
 }
 
-void conn_turn_end(conn_t *c, uint32_t turn) {
+void conn_notify_over(conn_t *c, uint32_t turn) {
     turn_t *t = find(c, turn);
     if (!t)
         return;
