@@ -20,7 +20,11 @@ static const struct {
     {"change_ranges", offsetof(chat_node_t, op_changes)},
     {"replay_points", offsetof(chat_node_t, op_points)},
     {"acks_claim", offsetof(chat_node_t, op_claim)},
+    {"device_seen", offsetof(chat_node_t, op_seen)},
     {"acks_save", offsetof(chat_node_t, op_save)},
+    {"acks_save_own", offsetof(chat_node_t, op_save_own)},
+    {"acks_forget", offsetof(chat_node_t, op_forget_acks)},
+    {"devices_forget", offsetof(chat_node_t, op_forget_devices)},
     {"ack_own_send", offsetof(chat_node_t, op_own_send)},
     {"message_facts", offsetof(chat_node_t, op_facts)},
 };

@@ -190,17 +190,46 @@ static buf_t *unsaved(conn_t *c) {
     return list;
 }
 
+static void add_list(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
+                     slice_t device, slice_t list) {
+    buf_t params = {0};
+    if (op == n->op_save) { /* in the order in which its text names them */
+        value_add_text(&params, device);
+        value_add_text(&params, list);
+        value_add_int(&params, user);
+    } else {
+        value_add_text(&params, list);
+        value_add_int(&params, user);
+        value_add_text(&params, device);
+    }
+    store_batch_add(n->store, batch, op, &params);
+}
+
+static void add_forget(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
+                       int64_t oldest) {
+    buf_t params = {0};
+    value_add_int(&params, user);
+    value_add_int(&params, oldest);
+    value_add_int(&params, n->devices);
+    store_batch_add(n->store, batch, op, &params);
+}
+
 static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint32_t verb) {
-    chat_node_t *n = chat_here(self)->node;
+    const chat_node_t *n = chat_here(self)->node;
     int64_t now = actor_wall_ms(self);
+    store_batch_t batch = {0};
     buf_t params = {0};
     value_add_int(&params, user);
     value_add_text(&params, device);
     value_add_int(&params, now);
-    value_add_text(&params, list);
-    value_add_int(&params, now - MEMORY_MS);
-    value_add_int(&params, n->devices);
-    store_run(n->store, self, n->op_save, &params, 0, verb, 0);
+    store_batch_add(n->store, &batch, n->op_seen, &params);
+    if (list.len > 2) {
+        add_list(n, &batch, n->op_save, user, device, list);
+        add_list(n, &batch, n->op_save_own, user, device, list);
+    }
+    add_forget(n, &batch, n->op_forget_acks, user, now - MEMORY_MS);
+    add_forget(n, &batch, n->op_forget_devices, user, now - MEMORY_MS);
+    store_batch_run(n->store, self, &batch, 0, verb, 0);
 }
 
 void ack_due(conn_t *c) {

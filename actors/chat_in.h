@@ -36,7 +36,8 @@ typedef struct chat_node {
     store_t *store;
     _Atomic uint32_t workers; /* that still run */
     int op_latest, op_before, op_after, op_now, op_sync_all, op_sync_some, op_ranges, op_recalls,
-        op_changes, op_points, op_claim, op_save, op_own_send, op_facts;
+        op_changes, op_points, op_claim, op_seen, op_save, op_save_own, op_forget_acks,
+        op_forget_devices, op_own_send, op_facts;
     uint32_t queue_soft, resend_ms, replay_max, replay_total, devices;
 } chat_node_t;
 

@@ -85,24 +85,33 @@ SELECT m.conversation, min(json_extract(j.value, '$[1]'),
        coalesce((SELECT max(l.seq) FROM message l WHERE l.conversation = m.conversation), 0)) AS seq
 FROM json_each(:claims) j CROSS JOIN member m ON m.conversation = json_extract(j.value, '$[0]') AND m.user = :user;
 
--- Acks of a device, a JSON list of [conversation, seq, from]: from 0: acked up to seq. from > 0: own sends of the device, from to seq: they
--- count as acked if everything below is. A device is seen by it; the :keep devices seen last are remembered.
--- name: acks_save write
+-- The five of a device's acks, run as one batch. A device is seen by it; the :keep devices seen last are remembered.
+-- name: device_seen write
 INSERT INTO device (user, device, seen_ms) VALUES (:user, :device, :now)
 ON CONFLICT (user, device) DO UPDATE SET seen_ms = max(seen_ms, excluded.seen_ms);
+
+-- :acks is a JSON list of [conversation, seq, from]; from 0: acked up to seq.
+-- name: acks_save write
 INSERT INTO device_ack (user, device, conversation, seq)
 SELECT m.user, :device, m.conversation, min(json_extract(j.value, '$[1]'),
        coalesce((SELECT max(l.seq) FROM message l WHERE l.conversation = m.conversation), 0)) AS seq
 FROM json_each(:acks) j CROSS JOIN member m ON m.conversation = json_extract(j.value, '$[0]') AND m.user = :user
 WHERE json_extract(j.value, '$[2]') = 0
 ON CONFLICT (user, device, conversation) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq;
+
+-- from > 0: own sends of the device, from to seq: they count as acked if everything below is.
+-- name: acks_save_own write
 INSERT INTO device_ack (user, device, conversation, seq)
 SELECT a.user, a.device, a.conversation, json_extract(j.value, '$[1]') AS seq
 FROM json_each(:acks) j CROSS JOIN device_ack a ON a.user = :user AND a.device = :device AND a.conversation = json_extract(j.value, '$[0]')
 WHERE json_extract(j.value, '$[2]') > 0 AND a.seq >= json_extract(j.value, '$[2]') - 1
 ON CONFLICT (user, device, conversation) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq;
+
+-- name: acks_forget write
 DELETE FROM device_ack WHERE user = :user AND device IN (SELECT d.device FROM device d WHERE d.user = :user AND (d.seen_ms < :oldest
     OR d.device IN (SELECT e.device FROM device e WHERE e.user = :user ORDER BY e.seen_ms DESC, e.device LIMIT -1 OFFSET :keep)));
+
+-- name: devices_forget write
 DELETE FROM device WHERE user = :user AND (seen_ms < :oldest
     OR device IN (SELECT e.device FROM device e WHERE e.user = :user ORDER BY e.seen_ms DESC, e.device LIMIT -1 OFFSET :keep));
 
