@@ -25,6 +25,9 @@ void chat_room(conn_t *c);                  /* net's room callback */
 /* A message with a verb of chat's (VERB_CHAT_*) for this connection. */
 void chat_message(conn_t *c, msg_t *m);
 
+/* In the user's inbox: writes the acks that a connection handed over (VERB_ACKED). */
+void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb);
+
 /* A batch of committed messages of one conversation for this connection, called by the hub in this
  * worker. */
 struct fanout;

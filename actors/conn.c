@@ -76,10 +76,8 @@ static bool on_frame(actor_t *self, void *state, net_conn_t *net, uint8_t opcode
 static void on_room(actor_t *self, void *state, net_conn_t *net) {
     conn_t *c = state;
     (void)self;
-    if (c->paused) {
-        c->paused = false;
-        net_pause(net, false);
-    }
+    (void)net;
+    conn_resume(c, PAUSE_QUEUE);
     if (c->welcomed && !c->closing)
         chat_room(c);
 }
@@ -102,8 +100,8 @@ static void count_close(uint16_t code) {
 
 static void leave(conn_t *c) {
     live_remove(c);
-    chat_closed(c);
     hub_leave(c);
+    chat_closed(c);
     presence_close(c);
     ws_detach(c, c->user);
     c->welcomed = false;
@@ -119,6 +117,8 @@ static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code
     }
     if (c->welcomed)
         leave(c);
+    else
+        chat_closed(c);
     c->closing = true;
     c->net = NULL;
     actor_exit(self, ERR_OK);
@@ -129,8 +129,10 @@ static void ended(actor_t *self, void *state, int reason) {
     (void)self, (void)reason;
     if (c->device)
         pool_free(c->device, (size_t)(c->platform - c->device) + strlen(c->platform) + 1);
-    if (c->edge)
+    if (c->edge) {
+        turns_free(c);
         pool_free(c->edge, sizeof *c->edge);
+    }
 }
 
 static const actor_class_t conn_class = {

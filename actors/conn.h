@@ -26,7 +26,8 @@ typedef struct conn {
     uint32_t serials;         /* HTTP requests so far */
     uint64_t ping_ns;         /* when the next control ping is due */
     uint8_t listener, silent; /* visits of the sweep in a row without a byte from the peer */
-    bool ws, open_mode, welcomed, closing, heard, bench, paused, echo, expiring;
+    uint8_t paused;           /* set of enum conn_pause: why it is not read */
+    bool ws, open_mode, welcomed, closing, heard, bench, echo, expiring;
 } conn_t;
 
 /* One incoming frame, valid during the call. */
@@ -36,7 +37,18 @@ typedef struct frame_in {
     slice_t type, id; /* id {NULL,0} = none */
 } frame_in_t;
 
+/* Why a socket is not read. */
+enum conn_pause {
+    PAUSE_QUEUE = 1,   /* ws.queue_hard */
+    PAUSE_WAITS = 2,   /* too many requests are unanswered */
+    PAUSE_ANSWERS = 4, /* too many answers wait for their turn */
+    PAUSE_SYNCS = 8,   /* too many syncs wait */
+};
+
 /* --- what conn gives --- */
+void conn_pause(conn_t *c, enum conn_pause why);
+void conn_resume(conn_t *c, enum conn_pause why);
+
 void conn_text(conn_t *c, slice_t payload); /* one text frame, now queued */
 /* {"type":"error","id":..,"data":{"error","code","client_msg_id"?,"retry_after_ms"?},"ts"}; text
  * NULL = the code's own. */
@@ -45,6 +57,12 @@ void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client
 /* {"type":"notify","id":..,"data":{"status":"ok"<extra>},"ts"}; extra begins with a comma or is
  * empty. */
 void conn_notify_ok(conn_t *c, slice_t id, slice_t extra);
+/* Answers of one type leave in the order of their requests. A request whose notify comes later
+ * takes a turn; notifies asked for after it wait until it is answered or given up (an error was
+ * sent). */
+uint32_t conn_notify_later(conn_t *c);
+void conn_notify_turn(conn_t *c, uint32_t turn, slice_t id, slice_t extra);
+void conn_notify_over(conn_t *c, uint32_t turn);
 void conn_close(conn_t *c, uint16_t code);
 
 /* --- one HTTP request being answered --- */

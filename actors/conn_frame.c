@@ -16,15 +16,27 @@ conn_edge_t *conn_edge(conn_t *c) {
     return c->edge;
 }
 
+void conn_pause(conn_t *c, enum conn_pause why) {
+    if (!c->paused)
+        net_pause(c->net, true);
+    c->paused |= (uint8_t)why;
+}
+
+void conn_resume(conn_t *c, enum conn_pause why) {
+    if (!(c->paused & why))
+        return;
+    c->paused &= (uint8_t)~why;
+    if (!c->paused)
+        net_pause(c->net, false);
+}
+
 /* --- answers --- */
 
 void conn_text(conn_t *c, slice_t payload) {
     edge_t *e = edge_at(c)->edge;
     net_ws_text(c->net, payload);
-    if (!c->paused && net_queued(c->net) > e->queue_hard) {
-        c->paused = true;
-        net_pause(c->net, true);
-    }
+    if (!(c->paused & PAUSE_QUEUE) && net_queued(c->net) > e->queue_hard)
+        conn_pause(c, PAUSE_QUEUE);
 }
 
 static buf_t *open_frame(conn_t *c, const char *type, slice_t id) {
@@ -68,13 +80,14 @@ void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client
     send_frame(c, b);
 }
 
-void conn_notify_ok(conn_t *c, slice_t id, slice_t extra) {
+slice_t frame_notify(conn_t *c, slice_t id, slice_t extra) {
     buf_t *b = open_frame(c, "notify", id);
     buf_add_text(b, ",\"data\":{\"status\":\"ok\"");
     buf_add_slice(b, extra);
     buf_add_char(b, '}');
-    stat_add(STAT_OUT_NOTIFY, 1);
-    send_frame(c, b);
+    json_add_int(b, "ts", actor_wall_ms(c->self));
+    buf_add_char(b, '}');
+    return buf_slice(b);
 }
 
 void conn_close(conn_t *c, uint16_t code) {

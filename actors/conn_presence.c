@@ -15,7 +15,7 @@ typedef struct fact {
 
 typedef struct presence_ask {
     struct presence_ask *next;
-    uint32_t count;
+    uint32_t count, turn;
     uint32_t id_len;
     char id[64]; /* of the frame */
     int64_t users[];
@@ -263,6 +263,7 @@ void presence_sub(conn_t *c, const frame_in_t *f) {
         conn_error(c, f->id, ERR_BUSY, NULL, none, 1000);
         return;
     }
+    a->turn = conn_notify_later(c);
     if (x->asks++)
         x->ask_last->next = a;
     else
@@ -296,7 +297,7 @@ static void answer_ask(conn_t *c, const ask_t *a, const msg_t *m) {
     }
     pool_free(ids, (a->count ? a->count : 1) * sizeof *ids);
     follow(c, kept, count);
-    conn_notify_ok(c, (slice_t){a->id, a->id_len}, buf_slice(&out));
+    conn_notify_turn(c, a->turn, (slice_t){a->id, a->id_len}, buf_slice(&out));
     buf_free(&out);
     buf_free(&rejected);
 }
@@ -306,10 +307,12 @@ void presence_sub_rows(conn_t *c, const msg_t *m) {
     if (!x || !x->ask_first)
         return;
     ask_t *a = x->ask_first;
-    if (m->err != ERR_OK)
+    if (m->err != ERR_OK) {
         conn_error(c, (slice_t){a->id, a->id_len}, m->err, NULL, (slice_t){NULL, 0}, 0);
-    else
+        conn_notify_over(c, a->turn);
+    } else {
         answer_ask(c, a, m);
+    }
     x->ask_first = a->next;
     x->asks--;
     pool_free(a, ask_size(a->count));

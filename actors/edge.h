@@ -22,6 +22,7 @@ enum edge_verb {
     VERB_CLOSE,           /* to conn: close the socket with this code (cookie) */
     VERB_PRESENCE_HTTP,   /* rows for row 21; cookie = serial */
     VERB_PRESENCE_SUB,    /* rows for presence_sub */
+    VERB_SAVED,           /* to inbox: acks are written, or a connection has handed them over */
     VERB_OFFLINE,         /* inbox: presence.grace is over */
     VERB_UNFOLLOW,        /* to inbox: this viewer must not see it any more */
     VERB_SWEEP,
@@ -160,6 +161,7 @@ void ws_echo(conn_t *c, const http_request_t *req);
 bool frame_allowed(conn_t *c, uint8_t opcode, bool fin);
 void frame_message(conn_t *c, bool text, char *at, size_t len);
 void frame_token_expiring(conn_t *c);
+slice_t frame_notify(conn_t *c, slice_t id, slice_t extra); /* in the worker's scratch */
 
 /* --- conn_presence.c --- */
 #define PRESENCE_MAX 500
@@ -170,6 +172,11 @@ void presence_sub_rows(conn_t *c, const msg_t *m);
 void presence_push(conn_t *c, const msg_t *m);
 void presence_close(conn_t *c); /* ends the subscriptions */
 void presence_item(buf_t *out, int64_t user, bool online, int64_t last_seen_s);
+
+/* --- conn_turn.c --- */
+/* A ready notify: sent now, or kept until its turn comes. */
+void turn_send(conn_t *c, slice_t frame);
+void turns_free(conn_t *c);
 
 /* --- conn_live.c --- */
 void live_add(conn_t *c);
@@ -196,6 +203,8 @@ typedef struct conn_edge {
     uint32_t follow_count;
     uint32_t asks; /* presence_sub frames that wait for the store */
     struct presence_ask *ask_first, *ask_last;
+    struct conn_turn *turn_first, *turn_last; /* notifies in the order of their requests */
+    uint32_t turns, turn_count;
 } conn_edge_t;
 conn_edge_t *conn_edge(conn_t *c);
 

@@ -2,10 +2,13 @@
  * sockets, who replaces whom, how many may come in, who wants to know whether the user is online.
  * Everything of one user comes one after the other here, so no two workers can disagree. Messages
  * are never routed through it: the hubs know the sockets. */
+#include "actors/chat.h"
 #include "actors/edge.h"
 #include "base/log.h"
 
 #define WATCHERS_MAX 100000
+#define WAITING_MAX  64
+#define HAND_OVER_MS 2000
 
 typedef struct entry {
     actor_ref_t conn;
@@ -21,6 +24,9 @@ typedef struct inbox {
     int64_t last_seen_s;
     uint32_t count, cap;
     uint32_t watcher_count, watcher_cap;
+    uint32_t saving;  /* acks of devices that are being handed over or written */
+    uint32_t waiting; /* connections that come in after that */
+    msg_t **waits;    /* WAITING_MAX of them while there are any */
     bool told_online;
 } inbox_t;
 
@@ -152,7 +158,7 @@ static bool is_full(const inbox_t *b, const edge_t *e, const char *device) {
     return b->count >= e->max_devices * 4 || other_devices(b, device) >= e->max_devices;
 }
 
-static void attach(actor_t *self, inbox_t *b, msg_t *m) {
+static void let_in(actor_t *self, inbox_t *b, msg_t *m) {
     edge_t *e = edge_of(self);
     inbox_attach_t *a = msg_data(m, inbox_attach_t);
     if (is_full(b, e, a->device))
@@ -163,6 +169,47 @@ static void attach(actor_t *self, inbox_t *b, msg_t *m) {
     }
     add_entry(b, a);
     actor_reply(self, m, ERR_OK, NULL);
+}
+
+/* What older sockets of the device know of its acks must be written before the new one reads them.
+ */
+static void ask_older(actor_t *self, inbox_t *b, const inbox_attach_t *a) {
+    for (uint32_t i = 0; i < b->count; i++) {
+        const entry_t *old = &b->entries[i];
+        if (!old->live || (old->bench && a->bench) || strcmp(old->device, a->device) != 0)
+            continue;
+        b->saving++;
+        actor_request(self, old->conn, msg_new(VERB_SAVE, 0), HAND_OVER_MS, VERB_SAVED, 0);
+    }
+}
+
+static void attach(actor_t *self, inbox_t *b, msg_t *m) {
+    ask_older(self, b, msg_data(m, inbox_attach_t));
+    if (!b->saving) {
+        let_in(self, b, m);
+    } else if (b->waiting == WAITING_MAX) {
+        actor_reply(self, m, ERR_BUSY, NULL);
+    } else {
+        if (!b->waits)
+            b->waits = pool_alloc(WAITING_MAX * sizeof *b->waits);
+        actor_keep(self, m);
+        b->waits[b->waiting++] = m;
+    }
+}
+
+static void free_waits(inbox_t *b) {
+    if (b->waits)
+        pool_free(b->waits, WAITING_MAX * sizeof *b->waits);
+    b->waits = NULL;
+    b->waiting = 0;
+}
+
+static void saved(actor_t *self, inbox_t *b) {
+    if (--b->saving)
+        return;
+    for (uint32_t i = 0; i < b->waiting; i++)
+        let_in(self, b, b->waits[i]);
+    free_waits(b);
 }
 
 static uint32_t find(const inbox_t *b, actor_ref_t conn) {
@@ -210,6 +257,13 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     case VERB_WELCOMED:
         welcomed(self, b, *msg_data(m, actor_ref_t));
         break;
+    case VERB_ACKED:
+        b->saving++;
+        chat_save_acks(self, m, VERB_SAVED);
+        break;
+    case VERB_SAVED:
+        saved(self, b);
+        break;
     case VERB_DETACH:
         detach(self, b, *msg_data(m, actor_ref_t));
         break;
@@ -236,7 +290,7 @@ static void handle(actor_t *self, void *state, msg_t *m) {
 static bool passivate(actor_t *self, void *state) {
     inbox_t *b = state;
     (void)self;
-    return b->count == 0 && b->watcher_count == 0 && b->timer == 0;
+    return b->count == 0 && b->watcher_count == 0 && b->timer == 0 && b->saving == 0;
 }
 
 static void ended(actor_t *self, void *state, int reason) {
@@ -246,6 +300,7 @@ static void ended(actor_t *self, void *state, int reason) {
         drop_entry(b, b->count - 1);
     pool_free(b->entries, b->cap * sizeof *b->entries);
     pool_free(b->watchers, b->watcher_cap * sizeof *b->watchers);
+    free_waits(b); /* who waits is answered by the runtime */
 }
 
 static const actor_class_t inbox_class = {

@@ -4,7 +4,7 @@
 #include "sched/msg.h"
 
 enum actor_kind { KIND_CONVERSATION = 1, KIND_INBOX = 2 };
-enum local_slot { LOCAL_HUB = 0, LOCAL_POLICY = 1, LOCAL_NET = 2, LOCAL_APP = 3 };
+enum local_slot { LOCAL_HUB = 0, LOCAL_POLICY = 1, LOCAL_NET = 2, LOCAL_APP = 3, LOCAL_CHAT = 4 };
 
 enum verb {
     /* to a conversation actor (key = conversation id) */
@@ -16,7 +16,7 @@ enum verb {
     /* to an inbox actor (key = user id) */
     VERB_ATTACH, /* request from conn: a device connects */
     VERB_DETACH,
-    VERB_ACKED,     /* conn tells its device's acks */
+    VERB_ACKED,     /* a conn hands over the acks of its device; saved by the inbox */
     VERB_NOTIFY,    /* a ready frame for a user's devices */
     VERB_SUBSCRIBE, /* presence */
     VERB_UNSUBSCRIBE,
@@ -28,6 +28,7 @@ enum verb {
     VERB_REPLY, /* any answer a conn waits for; the cookie says which */
     VERB_TICK,
     VERB_PRESENCE,
+    VERB_SAVE, /* request of the inbox: hand over the acks of your device now */
     /* the edge's own answers and timers (edge.h) */
     VERB_EDGE = MSG_USER + 100,
     /* everything from here on that reaches a conn goes to chat_message */

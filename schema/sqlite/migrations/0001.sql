@@ -104,6 +104,7 @@ CREATE TABLE change (
     operator INTEGER NOT NULL, at_ms INTEGER NOT NULL,
     PRIMARY KEY (conversation, change)
 ) WITHOUT ROWID;
+CREATE INDEX change_message ON change (message_id);
 
 CREATE TABLE device (
     user INTEGER NOT NULL, device TEXT NOT NULL, seen_ms INTEGER NOT NULL,

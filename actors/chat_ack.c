@@ -1,0 +1,302 @@
+/* chat_ack: what a device says it has (PROTOCOL.md 9.4, Ack, Ack state). An ack of what this socket
+ * was given is a matter of memory; one beyond that is cut to the newest seq by the store. Acks are
+ * written in one batch within 5 s; when the socket ends the user's inbox writes them, and a new
+ * socket of the device waits for that. Inside the connection's actor. */
+#include "actors/chat_in.h"
+
+#define SAVE_MS   4000
+#define BATCH_MAX 500
+#define MEMORY_MS (30 * 86400000ll) /* acks of a device not seen for so long are forgotten */
+
+/* --- acks to be written --- */
+
+void ack_arm(conn_t *c) {
+    chat_t *ch = c->chat;
+    if (!ch->save_timer && !c->closing)
+        ch->save_timer = actor_after(c->self, SAVE_MS, VERB_CHAT_SAVE_DUE, 0);
+}
+
+static uint32_t place(const chat_t *ch, int64_t conversation) {
+    uint32_t low = 0, high = ch->ack_count;
+    while (low < high) {
+        uint32_t mid = (low + high) / 2;
+        if (ch->acks[mid].conversation < conversation)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low;
+}
+
+static void insert(chat_t *ch, uint32_t at, int64_t conversation, int64_t seq) {
+    if (ch->ack_count == ch->ack_cap) {
+        uint32_t cap = ch->ack_cap ? ch->ack_cap * 2 : 4;
+        chat_ack_t *grown = pool_alloc(cap * sizeof *grown);
+        if (ch->ack_count)
+            memcpy(grown, ch->acks, ch->ack_count * sizeof *grown);
+        pool_free(ch->acks, ch->ack_cap * sizeof *grown);
+        ch->acks = grown;
+        ch->ack_cap = cap;
+    }
+    memmove(&ch->acks[at + 1], &ch->acks[at], (ch->ack_count - at) * sizeof *ch->acks);
+    ch->acks[at] = (chat_ack_t){conversation, seq};
+    ch->ack_count++;
+}
+
+void ack_note(conn_t *c, int64_t conversation, int64_t seq) {
+    chat_t *ch = c->chat;
+    uint32_t at = place(ch, conversation);
+    if (at == ch->ack_count || ch->acks[at].conversation != conversation)
+        insert(ch, at, conversation, seq);
+    else if (ch->acks[at].seq < seq)
+        ch->acks[at].seq = seq;
+    ack_arm(c);
+}
+
+void ack_apply(conn_t *c, int64_t conversation, int64_t seq) {
+    int64_t from;
+    chat_stream_t *s = stream_find(c->chat, conversation);
+    if (!s) {
+        if (seq > 0)
+            ack_note(c, conversation, seq);
+        return;
+    }
+    int did = chat_stream_ack(s, seq, &from);
+    if (did & CHAT_STREAM_ACKED)
+        ack_note(c, conversation, s->acked);
+    if (did & CHAT_STREAM_RESYNC)
+        stream_resync(c, conversation, from);
+}
+
+/* --- frames --- */
+
+typedef struct claim {
+    int64_t conversation, seq;
+} claim_t;
+
+static bool read_claim(const json_doc_t *doc, json_at_t at, claim_t *out) {
+    int64_t id;
+    json_at_t message = json_get(doc, at, "message_id");
+    return json_int(doc, json_get(doc, at, "conversation_id"), &out->conversation) &&
+           out->conversation > 0 && json_int(doc, json_get(doc, at, "seq"), &out->seq) &&
+           (!message || json_int(doc, message, &id));
+}
+
+/* Acks what this socket knows of; what lies beyond is added to the list that the store is asked. */
+static void take(conn_t *c, const claim_t *k, buf_t *list) {
+    chat_stream_t *s = stream_find(c->chat, k->conversation);
+    int64_t known = s ? s->seen : 0;
+    if (k->seq == 0)
+        return;
+    if (known)
+        ack_apply(c, k->conversation, k->seq < known ? k->seq : known);
+    if (k->seq > known)
+        chat_list_add(list, k->conversation, k->seq, -1);
+}
+
+static buf_t *open_list(conn_t *c) {
+    buf_t *list = &chat_here(c->self)->list;
+    list->len = 0;
+    buf_add_char(list, '[');
+    return list;
+}
+
+static void ask_claims(conn_t *c, buf_t *list) {
+    chat_node_t *n = chat_node(c);
+    buf_t params = {0};
+    if (list->len == 1)
+        return;
+    buf_add_char(list, ']');
+    value_add_text(&params, buf_slice(list));
+    value_add_int(&params, c->user);
+    chat_of(c);
+    chat_wait(c);
+    store_run(n->store, c->self, n->op_claim, &params, 0, VERB_CHAT_CLAIMS, 0);
+}
+
+static void done(conn_t *c, const frame_in_t *f) {
+    if (f->id.len)
+        conn_notify_ok(c, f->id, (slice_t){"", 0});
+}
+
+void ack_frame(conn_t *c, const frame_in_t *f) {
+    claim_t k;
+    if (!read_claim(f->doc, f->data, &k)) {
+        conn_error(c, f->id, ERR_BAD_REQUEST, "invalid ack data", CHAT_NONE, 0);
+        return;
+    }
+    buf_t *list = open_list(c);
+    take(c, &k, list);
+    ask_claims(c, list);
+    done(c, f);
+}
+
+void ack_batch(conn_t *c, const frame_in_t *f) {
+    claim_t k[BATCH_MAX];
+    uint32_t n = 0;
+    json_at_t acks = json_get(f->doc, f->data, "acks");
+    uint32_t count = json_type(f->doc, acks) == JSON_ARRAY ? json_count(f->doc, acks) : 0;
+    bool ok = count >= 1 && count <= BATCH_MAX;
+    for (json_at_t at = json_first(f->doc, acks); ok && at; at = json_next(f->doc, at))
+        ok = read_claim(f->doc, at, &k[n++]);
+    if (!ok) {
+        conn_error(c, f->id, ERR_BAD_REQUEST, "invalid batch ack data", CHAT_NONE, 0);
+        return;
+    }
+    buf_t *list = open_list(c);
+    for (uint32_t i = 0; i < n; i++)
+        take(c, &k[i], list);
+    ask_claims(c, list);
+    done(c, f);
+}
+
+void ack_claimed(conn_t *c, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    chat_answered(c);
+    if (m->err == ERR_OK && store_rows_open(&rows, m))
+        while (store_rows_next(&rows, &row)) {
+            int64_t conversation = value_next_int(&row);
+            ack_apply(c, conversation, value_next_int(&row));
+        }
+    chat_forget(c);
+}
+
+/* --- writing --- */
+
+/* Own sends that nobody acked: the store counts them where it knows of acks right below. */
+static void add_own(chat_stream_t *s, buf_t *list) {
+    for (uint8_t i = 0; i < s->skip_count; i++)
+        if (s->skips[i].own)
+            chat_list_add(list, s->conversation, s->skips[i].to, s->skips[i].from);
+    s->own_news = false;
+}
+
+static void add_acks(buf_t *list, const chat_ack_t *acks, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        chat_list_add(list, acks[i].conversation, acks[i].seq, 0);
+}
+
+/* Everything that is not known to be written. */
+static buf_t *unsaved(conn_t *c) {
+    chat_t *ch = c->chat;
+    buf_t *list = open_list(c);
+    add_acks(list, ch->saving, ch->saving_count);
+    add_acks(list, ch->acks, ch->ack_count);
+    for (uint32_t i = 0; i < ch->stream_count; i++)
+        if (ch->streams[i].own_news)
+            add_own(&ch->streams[i], list);
+    buf_add_char(list, ']');
+    return list;
+}
+
+static void add_list(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
+                     slice_t device, slice_t list) {
+    buf_t params = {0};
+    if (op == n->op_save) { /* in the order in which its text names them */
+        value_add_text(&params, device);
+        value_add_text(&params, list);
+        value_add_int(&params, user);
+    } else {
+        value_add_text(&params, list);
+        value_add_int(&params, user);
+        value_add_text(&params, device);
+    }
+    store_batch_add(n->store, batch, op, &params);
+}
+
+static void add_forget(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
+                       int64_t oldest) {
+    buf_t params = {0};
+    value_add_int(&params, user);
+    value_add_int(&params, oldest);
+    value_add_int(&params, n->devices);
+    store_batch_add(n->store, batch, op, &params);
+}
+
+static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint32_t verb) {
+    const chat_node_t *n = chat_here(self)->node;
+    int64_t now = actor_wall_ms(self);
+    store_batch_t batch = {0};
+    buf_t params = {0};
+    value_add_int(&params, user);
+    value_add_text(&params, device);
+    value_add_int(&params, now);
+    store_batch_add(n->store, &batch, n->op_seen, &params);
+    if (list.len > 2) {
+        add_list(n, &batch, n->op_save, user, device, list);
+        add_list(n, &batch, n->op_save_own, user, device, list);
+    }
+    add_forget(n, &batch, n->op_forget_acks, user, now - MEMORY_MS);
+    add_forget(n, &batch, n->op_forget_devices, user, now - MEMORY_MS);
+    store_batch_run(n->store, self, &batch, 0, verb, 0);
+}
+
+void ack_due(conn_t *c) {
+    chat_t *ch = c->chat;
+    ch->save_timer = 0;
+    if (ch->saving_count) { /* the store is slow: the rest goes with the next one */
+        ack_arm(c);
+        return;
+    }
+    buf_t *list = unsaved(c);
+    ch->saving = ch->acks;
+    ch->saving_count = ch->ack_count;
+    ch->saving_cap = ch->ack_cap;
+    ch->acks = NULL;
+    ch->ack_count = ch->ack_cap = 0;
+    ch->saved_once = true;
+    chat_wait(c);
+    save(c->self, c->user, slice_of(c->device), buf_slice(list), VERB_CHAT_SAVED);
+}
+
+static void saving_over(chat_t *ch) {
+    pool_free(ch->saving, ch->saving_cap * sizeof *ch->saving);
+    ch->saving = NULL;
+    ch->saving_count = ch->saving_cap = 0;
+}
+
+void ack_saved(conn_t *c, const msg_t *m) {
+    chat_t *ch = c->chat;
+    chat_answered(c);
+    if (m->err != ERR_OK)
+        for (uint32_t i = 0; i < ch->saving_count; i++)
+            ack_note(c, ch->saving[i].conversation, ch->saving[i].seq);
+    saving_over(ch);
+}
+
+/* --- the end of a socket --- */
+
+/* VERB_ACKED. */
+typedef struct handed {
+    uint32_t device_len, list_len;
+    char bytes[];
+} handed_t;
+
+void ack_hand_over(conn_t *c) {
+    chat_t *ch = c->chat;
+    slice_t device = slice_of(c->device);
+    buf_t *list = unsaved(c);
+    if (list->len == 2 && !ch->saved_once)
+        return;
+    msg_t *m = msg_new(VERB_ACKED, sizeof(handed_t) + device.len + list->len);
+    handed_t *h = (handed_t *)m->data;
+    h->device_len = (uint32_t)device.len;
+    h->list_len = list->len;
+    memcpy(mempcpy(h->bytes, device.at, device.len), list->at, list->len);
+    actor_send_key(c->self, KIND_INBOX, (uint64_t)c->user, m);
+    ch->ack_count = 0;
+}
+
+void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb) {
+    const handed_t *h = (const handed_t *)m->data;
+    save(inbox, (int64_t)actor_key(inbox), (slice_t){h->bytes, h->device_len},
+         (slice_t){h->bytes + h->device_len, h->list_len}, reply_verb);
+}
+
+void ack_free(chat_t *ch) {
+    saving_over(ch);
+    pool_free(ch->acks, ch->ack_cap * sizeof *ch->acks);
+    ch->acks = NULL;
+    ch->ack_count = ch->ack_cap = 0;
+}

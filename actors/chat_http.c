@@ -1,0 +1,50 @@
+/* chat_http: what the HTTP routes of messages (rows 41 to 44) share: one request at a time per
+ * connection waits for a conversation or the store, and what it needs of itself is kept here. */
+#include "actors/chat_in.h"
+
+chat_http_t *http_asks(conn_t *c, size_t text) {
+    chat_t *ch = chat_of(c);
+    http_forget(ch);
+    size_t size = sizeof(chat_http_t) + text;
+    chat_http_t *h = ch->http = pool_zalloc(size);
+    h->size = (uint32_t)size;
+    h->serial = c->http->serial;
+    h->start_ns = c->http->started_ns;
+    return h;
+}
+
+chat_http_t *http_asked(conn_t *c, uint64_t serial) {
+    chat_http_t *h = c->chat ? c->chat->http : NULL;
+    return h && h->serial == serial && conn_http_waits(c, (uint32_t)serial) ? h : NULL;
+}
+
+void http_forget(chat_t *ch) {
+    if (ch->http)
+        pool_free(ch->http, ch->http->size);
+    ch->http = NULL;
+}
+
+void http_done(conn_t *c) {
+    if (!c->chat)
+        return;
+    http_forget(c->chat);
+    chat_forget(c);
+}
+
+void http_refused(conn_t *c, const msg_t *m) {
+    conn_http_error(c, m->err, chat_text(m), 0);
+    http_done(c);
+}
+
+json_at_t http_object(conn_t *c) {
+    json_doc_t *doc = conn_doc(c);
+    buf_t *body = &c->http->body;
+    if (body->len == 0 || json_parse(doc, body->at, body->len) != ERR_OK ||
+        json_type(doc, JSON_ROOT) != JSON_OBJECT)
+        return 0;
+    return JSON_ROOT;
+}
+
+uint32_t http_timeout(const conn_t *c) {
+    return edge_at(c)->edge->deadline_ms;
+}
