@@ -12,7 +12,8 @@ void stream_close(stream_t *s);
 void stream_append(stream_t *s, actor_t *self, slice_t topic, uint64_t key, slice_t event,
                    uint32_t reply_verb, uint64_t cookie);
 /* self gets each event from `offset` on (-1: from the group's committed offset, else the oldest
- * kept) as a message of `verb`, key = offset, body = event; at most `window` uncommitted ones are
+ * kept) as a message of `verb`, key = offset, cookie = the event's key, body =
+ * event; at most `window` uncommitted ones are
  * under way. */
 void stream_follow(stream_t *s, actor_t *self, slice_t topic, slice_t group, int64_t offset,
                    uint32_t window, uint32_t verb);

@@ -69,6 +69,8 @@ uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout
                        uint32_t reply_verb, uint64_t cookie);
 uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, uint32_t timeout_ms,
                            uint32_t reply_verb, uint64_t cookie);
+/* A request that its port refuses before it is sent: err comes as any reply would. */
+void actor_refuse(actor_t *self, int err, uint32_t reply_verb, uint64_t cookie);
 /* No reply is wanted any more: a late one is dropped. */
 void actor_forget(actor_t *self, uint32_t call_id);
 /* Inside the handler of request m: keeps it past the handler, to be answered later. The actor owns

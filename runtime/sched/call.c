@@ -130,6 +130,11 @@ uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, 
     return id;
 }
 
+void actor_refuse(actor_t *self, int err, uint32_t reply_verb, uint64_t cookie) {
+    msg_t never_sent = {0};
+    call_refused(self, ACTOR_NONE, call_begin(self, &never_sent, 0, reply_verb, cookie), err);
+}
+
 void actor_forget(actor_t *self, uint32_t call_id) {
     call_t *call = call_find(self, call_id);
     if (call)
