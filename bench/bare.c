@@ -271,8 +271,11 @@ static void on_readable(conn_t *c) {
 static void on_listener(int listener) {
     for (int i = 0; i < 256; i++) {
         int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), one = 1;
-        if (fd < 0)
+        if (fd < 0) {
+            if (errno == EMFILE) /* else it would be told of them for ever */
+                epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
             return;
+        }
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
         conn_t *c = calloc(1, sizeof *c);
         c->fd = fd;

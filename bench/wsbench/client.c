@@ -18,6 +18,8 @@ enum state { IDLE, CONNECTING, UPGRADING, OPEN, CLOSED };
 #define RECV_MAX (256 * 1024)
 #define PER_ADDR 20000 /* connections from one source address */
 #define EVENTS   512
+#define KEY      "d3NiZW5jaCB3c2JlbmNoIQ=="
+#define ACCEPT   "kwQmtW7hAGABDtqMjxlkB4jQGhk=" /* the answer to it */
 
 struct loop {
     const options_t *o;
@@ -155,7 +157,7 @@ void client_open(loop_t *l, client_t *c, uint32_t index, const char *path,
     if (path)
         buf_addf(&c->out,
                  "GET %s HTTP/1.1\r\nHost: %s:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: d3NiZW5jaCB3c2JlbmNoIQ==\r\n\r\n",
+                 "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " KEY "\r\n\r\n",
                  path, o->host, o->port);
 }
 
@@ -220,13 +222,29 @@ static size_t on_http(loop_t *l, client_t *c, char *at, size_t len) {
     return used;
 }
 
+/* What a client library looks at in the answer to our fixed key: NULL if it is right. head ends in
+ * a NUL. */
+static const char *bad_upgrade(const char *head) {
+    static char why[32];
+    if (strlen(head) < 12 || strncmp(head + 9, "101", 3) != 0) {
+        snprintf(why, sizeof why, "handshake answered %.3s", strlen(head) > 9 ? head + 9 : "");
+        return why;
+    }
+    const char *accept = strcasestr(head, "\r\nsec-websocket-accept:");
+    if (!accept || strncmp(accept + 23 + strspn(accept + 23, " "), ACCEPT, sizeof ACCEPT - 1) != 0)
+        return "wrong Sec-WebSocket-Accept";
+    if (strcasestr(head, "\r\nsec-websocket-extensions:"))
+        return "an extension that was not asked for";
+    return NULL;
+}
+
 static size_t on_upgrade(loop_t *l, client_t *c, char *at, size_t len) {
     char *stop = memmem(at, len, "\r\n\r\n", 4);
     if (!stop)
         return 0;
-    if (len < 12 || memcmp(at + 9, "101", 3) != 0) {
-        char why[32];
-        snprintf(why, sizeof why, "handshake answered %.3s", at + 9);
+    *stop = 0;
+    const char *why = bad_upgrade(at);
+    if (why) {
         lost(l, c, true, why);
         return 0;
     }
@@ -237,6 +255,8 @@ static size_t on_upgrade(loop_t *l, client_t *c, char *at, size_t len) {
 }
 
 static void on_frame(loop_t *l, client_t *c, const frame_head_t *h, char *payload) {
+    if (h->opcode < WS_CLOSE || h->opcode == WS_PONG) /* a control ping is no sign of an answer */
+        c->last_read_ns = now_ns();
     switch (h->opcode) {
     case WS_TEXT:
         c->events->message(c, payload, h->len);
@@ -296,7 +316,6 @@ static void on_readable(loop_t *l, client_t *c) {
             return;
         }
         COUNT(l->t->bytes_in, n);
-        c->last_read_ns = now_ns();
         char *at = l->room;
         size_t len = (size_t)n, used;
         if (c->in.len) {
@@ -330,8 +349,7 @@ static void on_connected(loop_t *l, client_t *c) {
     watch(l, c, EPOLL_CTL_MOD, EPOLLIN);
     if (c->http)
         c->events->open(c);
-    else
-        write_out(l, c);
+    write_out(l, c);
 }
 
 void loop_turn(loop_t *l, uint64_t until_ns) {

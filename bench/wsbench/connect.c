@@ -1,6 +1,7 @@
 /* connect: the modes connect-only and raw, which do what the reference load tool does (PROTOCOL.md
  * section 17: open-mode ids, nothing is read before the ramp is over, abrupt end), and ping, which
  * keeps pings in flight to measure. */
+#include "base/clock.h"
 #include "wsbench.h"
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,8 @@ static void on_open(client_t *c) {
 
 static void ping(peer_t *p) {
     char text[64];
-    int n = snprintf(text, sizeof text, "{\"ts\":%llu,\"type\":\"ping\"}",
-                     (unsigned long long)(now_ns() / 1000000));
+    int n =
+        snprintf(text, sizeof text, "{\"ts\":%lld,\"type\":\"ping\"}", (long long)clock_wall_ms());
     p->sent_ns[p->pings++ % PINGS] = now_ns();
     COUNT(job->t->pings, 1);
     client_text(job->loop, &p->c, (slice_t){text, (size_t)n});
@@ -63,11 +64,13 @@ static void on_pong(client_t *c) {
 
 static void on_closed(client_t *c, bool abnormal, const char *why) {
     peer_t *p = peer_of(c);
-    (void)abnormal;
     if (job->o->verbose)
         fprintf(stderr, "wsbench: connection %u: %s\n", c->index, why);
     if (p->up) {
-        COUNT(job->t->disconnects, 1);
+        if (abnormal)
+            COUNT(job->t->disconnects, 1);
+        else
+            COUNT(job->t->closed, 1); /* 1000, 1001: no fault of the server */
         atomic_fetch_sub(&job->t->live, 1);
         p->up = false;
         p->given_up = true;
@@ -128,8 +131,9 @@ static void raw_message(peer_t *p, uint32_t i) {
     buf_add_text(&b, "{\"data\":{\"content\":\"");
     memset(buf_room(&b, job->o->payload), 'x', job->o->payload);
     b.len += job->o->payload;
-    buf_addf(&b, "\"},\"id\":\"%u-%llu\",\"ts\":%llu,\"type\":\"message\"}", i,
-             (unsigned long long)now_ns(), (unsigned long long)(now_ns() / 1000000));
+    long long ms = clock_wall_ms();
+    buf_addf(&b, "\"},\"id\":\"%u-%lld\",\"ts\":%lld,\"type\":\"message\"}", i,
+             ms * 1000000 + (long long)(now_ns() % 1000000), ms);
     COUNT(job->t->sent, 1);
     client_text(job->loop, &p->c, buf_slice(&b));
     buf_free(&b);
@@ -182,8 +186,8 @@ void connect_run(job_t *j) {
     uint64_t started = now_ns(), ramp_end = started + j->o->ramp_ms * 1000000ull;
     uint32_t opened = 0;
     reading = false;
-    while (opened < j->count || !all_settled() ||
-           (j->o->mode != MODE_PING && now_ns() < ramp_end)) {
+    while (!j->shared->stop && (opened < j->count || !all_settled() ||
+                                (j->o->mode != MODE_PING && now_ns() < ramp_end))) {
         opened = ramp_step(opened, started);
         loop_turn(j->loop, now_ns() + 20000000);
     }
@@ -193,7 +197,7 @@ void connect_run(job_t *j) {
     uint64_t stop = (j->o->mode == MODE_PING ? now : started) + j->o->duration_ms * 1000000ull;
     if (stop <= now)
         stop = now + 60000000000ull;
-    for (uint64_t tick = now; now < stop; now = now_ns()) {
+    for (uint64_t tick = now; now < stop && !j->shared->stop; now = now_ns()) {
         if (now >= tick) {
             timers(now);
             tick = now + 10000000;

@@ -28,6 +28,7 @@ _Noreturn void job_fail(job_t *j, const char *format, ...) {
 
 static void child(const options_t *o, shared_t *s, uint32_t number, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGINT, SIG_IGN); /* the parent's */
     if (getppid() != parent)
         _exit(1);
     /* shares are whole groups, so that every chat is checked by one process */
@@ -98,6 +99,12 @@ static void reap(shared_t *s, const pid_t *pids) {
             }
 }
 
+static volatile sig_atomic_t interrupted; /* once: to the end, with a result; twice: at once */
+static void on_interrupt(int sig) {
+    (void)sig;
+    interrupted++;
+}
+
 static uint64_t supervise(const options_t *o, shared_t *s, const pid_t *pids, uint64_t started) {
     uint64_t cpu = 0, before = 0, shown = 0;
     while (atomic_load(&s->phase) < PHASE_DONE && !failed(s)) {
@@ -114,10 +121,13 @@ static uint64_t supervise(const options_t *o, shared_t *s, const pid_t *pids, ui
             }
             atomic_store(&s->phase, reached);
         }
-        if (now - shown > (isatty(2) ? 500000000ull : 5000000000ull)) {
+        if (isatty(2) && now - shown > 500000000ull) {
             report_progress(o, s, (now - started) / 1000000);
             shown = now;
         }
+        atomic_store(&s->stop, interrupted > 0);
+        if (interrupted > 1)
+            break;
         usleep(5000);
         reap(s, pids);
     }
@@ -152,9 +162,13 @@ int main(int argc, char **argv) {
             return 1;
         }
     }
+    signal(SIGINT, on_interrupt);
     uint64_t cpu = supervise(&o, s, pids, started);
-    for (uint32_t i = 0; i < o.processes && failed(s); i++)
-        if (atomic_load(&s->tally[i].phase) < PHASE_DONE)
+    bool early = failed(s) || interrupted > 1;
+    for (uint32_t i = 0; i < o.processes && early; i++)
+        if (atomic_load(&s->tally[i].phase) < PHASE_DONE) {
             kill(pids[i], SIGKILL); /* our own children only */
+            snprintf(s->tally[i].fault, sizeof s->tally[i].fault, "ended before its time");
+        }
     return report_result(&o, s, (now_ns() - started) / 1000000, cpu);
 }

@@ -24,6 +24,7 @@ static void ask_sync(user_t *u) {
         "{\"type\":\"sync\",\"id\":\"s\",\"data\":{\"sync_points\":{\"%lld\":%lld},\"limit\":200}}",
         (long long)u->chat->id, (long long)u->have);
     u->syncing = true;
+    u->more = false;
     client_text(run.job->loop, &u->ws, (slice_t){text, (size_t)n});
 }
 
@@ -40,12 +41,13 @@ static bool text_ok(slice_t text, uint64_t *due) {
 static void on_push(user_t *u, json_at_t m, bool resent) {
     json_doc_t *d = run.doc;
     tally_t *t = run.job->t;
-    int64_t seq = 0;
+    int64_t seq = 0, chat = 0;
     uint64_t due = 0;
     slice_t text = {0};
     json_int(d, json_get(d, m, "seq"), &seq);
+    json_int(d, json_get(d, m, "conversation_id"), &chat);
     json_string(d, json_get(d, json_get(d, json_get(d, m, "content"), "text"), "text"), &text);
-    if (seq <= 0 || !text_ok(text, &due)) {
+    if (seq <= 0 || chat != u->chat->id || !text_ok(text, &due)) {
         COUNT(t->corrupt, 1);
         return;
     }
@@ -67,8 +69,7 @@ static void on_push(user_t *u, json_at_t m, bool resent) {
 
 static void on_sync(user_t *u, json_at_t data) {
     json_doc_t *d = run.doc;
-    bool more = false;
-    u->syncing = false;
+    bool more = false, partial = false;
     json_at_t messages = json_get(d, data, "messages");
     for (json_at_t list = json_first(d, messages); list; list = json_next(d, list))
         for (json_at_t m = json_first(d, list); m; m = json_next(d, m)) {
@@ -85,16 +86,20 @@ static void on_sync(user_t *u, json_at_t data) {
         }
     json_at_t flags = json_get(d, data, "has_more");
     json_bool(d, json_first(d, flags), &more);
-    if (more)
+    json_bool(d, json_get(d, data, "partial"), &partial);
+    u->more = u->more || more;
+    if (partial)
+        return; /* the rest of this answer follows */
+    u->syncing = false;
+    if (u->more)
         ask_sync(u);
 }
 
 static void on_error(user_t *u, json_at_t data) {
     json_doc_t *d = run.doc;
-    slice_t cid = {0}, code = {0};
-    json_string(d, json_get(d, data, "code"), &code);
-    if (run.job->o->verbose)
-        fprintf(stderr, "wsbench: user %u: error %.*s\n", u->number, (int)code.len, code.at);
+    slice_t cid = {0}, text = {0};
+    json_string(d, json_get(d, data, "error"), &text);
+    refusal(u, text);
     if (json_string(d, json_get(d, data, "client_msg_id"), &cid))
         sender_answer(u, cid, 0, true);
     else
@@ -145,6 +150,9 @@ static void on_closed(client_t *c, bool abnormal, const char *why) {
     if (u->up) {
         COUNT(run.job->t->disconnects, 1);
         atomic_fetch_sub(&run.job->t->live, 1);
+    } else if (u->tries < run.job->o->retry) {
+        COUNT(run.job->t->retries, 1);
+        u->retry_ns = now_ns() + (run.job->o->retry_delay_ms << u->tries++) * 1000000ull;
     } else {
         COUNT(run.job->t->failed, 1);
     }
@@ -159,37 +167,59 @@ static void http_closed(client_t *c, bool abnormal, const char *why) {
     job_fail(run.job, "a sender's HTTP connection: %s", why);
 }
 
-static void connect_all(void) {
+static void connect_user(user_t *u) {
     static const client_events_t events = {
         .open = on_open, .message = on_message, .closed = on_closed};
-    static const client_events_t http_events = {
+    const options_t *o = run.job->o;
+    char path[2048];
+    snprintf(path, sizeof path, "%s?device_id=bench_%u&platform=bench&token=%s", o->path, u->number,
+             u->token);
+    u->retry_ns = 0;
+    client_open(run.job->loop, &u->ws, u->number, path, &events);
+}
+
+static void connect_http(user_t *u) {
+    static const client_events_t events = {
         .open = http_open, .answer = sender_http_answer, .closed = http_closed};
+    u->http.user = u;
+    if (run.job->o->via_http && u->sender)
+        client_open(run.job->loop, &u->http, u->number, NULL, &events);
+}
+
+/* Tries again what failed; how many neither stand nor have failed for good. */
+static uint32_t under_way(uint32_t opened, uint64_t now) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < opened; i++) {
+        user_t *u = &run.users[i];
+        if (u->retry_ns && now >= u->retry_ns)
+            connect_user(u);
+        n += !u->up && (u->ws.fd >= 0 || u->retry_ns);
+    }
+    return n;
+}
+
+static void connect_all(void) {
     const options_t *o = run.job->o;
     double rate = (double)o->max_cps / o->processes;
-    uint64_t started = now_ns();
-    for (uint32_t opened = 0; opened < run.count;) {
-        uint64_t due = (uint64_t)((double)(now_ns() - started) / 1e9 * rate) + 1;
-        for (; opened < run.count && opened < due; opened++) {
-            user_t *u = &run.users[opened];
-            char path[2048];
-            snprintf(path, sizeof path, "%s?device_id=bench_%u&platform=bench&token=%s", o->path,
-                     u->number, u->token);
-            client_open(run.job->loop, &u->ws, u->number, path, &events);
-            u->http.user = u;
-            if (o->via_http && u->sender)
-                client_open(run.job->loop, &u->http, u->number, NULL, &http_events);
+    if (o->ramp_ms && run.count * 1000.0 / (double)o->ramp_ms < rate)
+        rate = run.count * 1000.0 / (double)o->ramp_ms;
+    uint64_t started = now_ns(), last = 0;
+    uint32_t opened = 0;
+    while (!run.job->shared->stop && (opened < run.count || under_way(opened, now_ns()))) {
+        uint64_t now = now_ns(), due = (uint64_t)((double)(now - started) / 1e9 * rate) + 1;
+        for (; opened < run.count && opened < due; opened++, last = now) {
+            connect_user(&run.users[opened]);
+            connect_http(&run.users[opened]);
         }
-        loop_turn(run.job->loop, now_ns() + 5000000);
+        if (opened == run.count && now - last > o->handshake_ms * 1000000ull)
+            break;
+        loop_turn(run.job->loop, now + 5000000);
     }
-    uint64_t give_up = now_ns() + o->handshake_ms * 1000000ull;
-    for (;;) {
-        uint32_t up = 0;
-        for (uint32_t i = 0; i < run.count; i++)
-            up += run.users[i].up || run.users[i].ws.fd < 0;
-        if (up == run.count || now_ns() > give_up)
-            return;
-        loop_turn(run.job->loop, now_ns() + 20000000);
-    }
+    uint64_t standing = 0;
+    for (uint32_t i = 0; i < run.count; i++)
+        standing += run.users[i].up;
+    if (atomic_load(&run.job->t->failed) + standing < run.count)
+        COUNT(run.job->t->failed, run.count - standing - run.job->t->failed);
 }
 
 static void ack_all(void) {
@@ -201,9 +231,10 @@ static void ack_all(void) {
 static void send_for(uint64_t ms) {
     uint64_t now = now_ns(), stop = now + ms * 1000000ull, tick = now, second = now + 1000000000;
     run.sending = true;
+    run.stop_ns = stop;
     for (uint32_t i = 0; i < run.count; i++)
         sender_start(&run.users[i], now);
-    for (; now < stop; now = now_ns()) {
+    for (; now < stop && !run.job->shared->stop; now = now_ns()) {
         if (!run.job->o->inflight && now >= tick) {
             sender_due(now);
             tick = now + 1000000;
@@ -215,12 +246,15 @@ static void send_for(uint64_t ms) {
         loop_turn(run.job->loop, run.job->o->inflight ? second : tick);
     }
     run.sending = false;
+    if (now_ns() < run.stop_ns)
+        run.stop_ns = now_ns(); /* interrupted */
 }
 
 static bool settled(bool syncs_only) {
     for (uint32_t i = 0; i < run.count; i++) {
         const user_t *u = &run.users[i];
-        if (u->up && (u->syncing || (!syncs_only && (u->sent != u->answered || seqs_missing(u)))))
+        if (u->up && (u->syncing || (!syncs_only && (u->sent != u->answered || sender_behind(u) ||
+                                                     seqs_missing(u)))))
             return false;
     }
     return true;
@@ -228,8 +262,11 @@ static bool settled(bool syncs_only) {
 
 static void settle(bool syncs_only) {
     uint64_t give_up = now_ns() + run.job->o->settle_ms * 1000000ull;
-    while (!settled(syncs_only) && now_ns() < give_up)
-        loop_turn(run.job->loop, now_ns() + 20000000);
+    while (!settled(syncs_only) && now_ns() < give_up) {
+        if (!syncs_only && !run.job->o->inflight)
+            sender_due(now_ns()); /* a stall has held back what was due: its latency counts, too */
+        loop_turn(run.job->loop, now_ns() + 5000000);
+    }
 }
 
 static void verify(void) {
@@ -241,7 +278,17 @@ static void verify(void) {
         user_t *u = &run.users[i];
         COUNT(run.job->t->lost, seqs_missing(u));
         COUNT(run.job->t->unacked, u->sent - u->answered);
-        /* seqs 1..n: as many as were acknowledged, in a chat that is ours alone */
+        COUNT(run.job->t->unsent, sender_behind(u));
+        u->chat->open = u->chat->open || u->sent != u->answered;
+    }
+    /* as many seqs as messages, in a chat that is ours alone */
+    for (uint32_t i = 0; i < run.chat_count; i++) {
+        const chat_t *c = &run.chats[i];
+        int64_t seqs = c->latest - c->first;
+        if (c->acked > seqs)
+            COUNT(run.job->t->duplicates, c->acked - seqs); /* a seq for two messages */
+        else if (!c->open)
+            COUNT(run.job->t->duplicates, seqs - c->acked); /* two seqs for a message */
     }
 }
 

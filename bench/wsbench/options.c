@@ -1,10 +1,13 @@
 /* options: the flags of wsbench: those of the reference load tool (PROTOCOL.md section 17; one or
  * two dashes, =value or a word of its own) and our own. */
 #include "wsbench.h"
+#include <arpa/inet.h>
 #include <ctype.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 typedef enum kind { TEXT, NUMBER, REAL, TIME, FLAG, IGNORED } kind_t;
 typedef struct flag {
@@ -20,7 +23,8 @@ static const flag_t flags[] = {
      "connect-only | raw (the reference tool's bare message frames) | ping | messaging (real "
      "messages)"},
     {"conns", NUMBER, AT(conns), "1000", "connections over all processes; in messaging: users"},
-    {"ramp", TIME, AT(ramp_ms), "1m", "time over which they connect"},
+    {"ramp", TIME, AT(ramp_ms), "1m",
+     "time over which they connect (ping and messaging: as fast as max-cps lets, unless given)"},
     {"duration", TIME, AT(duration_ms), "5m",
      "of the run, ramp included; messaging and ping: of sending"},
     {"max-cps", NUMBER, AT(max_cps), "500", "upper bound of new connections a second"},
@@ -29,24 +33,29 @@ static const flag_t flags[] = {
     {"payload-size", NUMBER, AT(payload), "128", "bytes of text in a message"},
     {"retry", NUMBER, AT(retry), "3", "extra tries per connection"},
     {"retry-delay", TIME, AT(retry_delay_ms), "1s", "before the first extra try; it doubles"},
-    {"handshake-timeout", TIME, AT(handshake_ms), "30s", ""},
-    {"read-timeout", TIME, AT(read_ms), "120s", "no byte for so long counts as a disconnect"},
+    {"handshake-timeout", TIME, AT(handshake_ms), "30s",
+     "a handshake not answered by then has failed"},
+    {"read-timeout", TIME, AT(read_ms), "120s",
+     "no data frame or control pong for so long counts as a disconnect"},
     {"write-timeout", TIME, AT(write_ms), "10s", "accepted; writes never block here"},
     {"read-buffer", IGNORED, 0, "8192", "accepted, without effect"},
     {"write-buffer", IGNORED, 0, "8192", "accepted, without effect"},
-    {"verbose", FLAG, AT(verbose), "false", "tell each failed connection on stderr"},
+    {"verbose", FLAG, AT(verbose), "false",
+     "tell each failed connection and each refusal on stderr"},
     {"output", TEXT, AT(output_name), "text", "text | json | csv; progress goes to stderr"},
     {"auth-mode", IGNORED, 0, "none", "accepted, without effect"},
     {"token-file", IGNORED, 0, "", "accepted, without effect"},
     {"user-file", IGNORED, 0, "", "accepted, without effect"},
     {"http", TEXT, AT(http), "http://localhost:8080",
      "messaging: the HTTP API, for logins and chats"},
-    {"processes", NUMBER, AT(processes), "0", "0 = by itself (10,000 connections each)"},
+    {"processes", NUMBER, AT(processes), "0",
+     "0 = as many as descriptors and 10,000 connections each ask for"},
     {"group-size", NUMBER, AT(group_size), "2",
      "2 = single chats in pairs, above: groups of that size"},
     {"senders", NUMBER, AT(senders), "0", "how many of each chat send; 0 = all"},
     {"inflight", NUMBER, AT(inflight), "0",
-     "closed loop: unanswered messages per sender; 0 = open loop by msg-rate"},
+     "closed loop: unanswered messages per sender (a stall slows the senders down); 0 = open loop "
+     "by msg-rate (it does not, and latency counts from when a message was due)"},
     {"via", TEXT, AT(via_name), "ws", "ws | http: how messages are sent"},
     {"ack-every", NUMBER, AT(ack_every), "32",
      "a device acks after so many pushes, and once a second"},
@@ -66,8 +75,11 @@ static void help(void) {
     printf("wsbench: connections and messages against parley, and what came of them\n\n");
     for (size_t i = 0; i < FLAGS; i++)
         printf("  --%-18s %s (%s)\n", flags[i].name, flags[i].help, flags[i].preset);
-    printf("\nExit status: 0; 1 when a check failed (loss, duplicate, disorder, wrong text, "
-           "refusals); 2 bad flags.\n");
+    printf(
+        "\nExit status: 0; 1 when a check failed (loss, duplicate, disorder, wrong text, refused, "
+        "unanswered or unsent\nmessages, failed or dropped connections); 2 bad flags. The result "
+        "goes "
+        "to stdout, the rest to stderr.\n");
     exit(0);
 }
 
@@ -117,7 +129,7 @@ static void put(options_t *o, const flag_t *f, const char *value) {
         *(uint64_t *)field = read_time(f->name, value);
         break;
     case FLAG:
-        *(bool *)field = strcmp(value, "false") != 0;
+        *(bool *)field = !strchr("0fF", *value);
         break;
     case IGNORED:
         break;
@@ -129,6 +141,16 @@ static const flag_t *find(const char *name, size_t len) {
         if (strlen(flags[i].name) == len && memcmp(flags[i].name, name, len) == 0)
             return &flags[i];
     return NULL;
+}
+
+/* a name becomes its first IPv4 address */
+static void resolve(char host[64]) {
+    struct addrinfo want = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM}, *found = NULL;
+    if (getaddrinfo(host, NULL, &want, &found) != 0)
+        wrong("unknown host", host);
+    struct sockaddr_in *at = (struct sockaddr_in *)found->ai_addr;
+    inet_ntop(AF_INET, &at->sin_addr, host, 64);
+    freeaddrinfo(found);
 }
 
 /* scheme://host[:port][/path] */
@@ -145,8 +167,7 @@ static void read_url(const char *url, const char *scheme, uint16_t preset, char 
     if (name == 0 || name >= 64 || *port == 0)
         wrong("bad address", url);
     snprintf(host, 64, "%.*s", (int)name, at);
-    if (strcmp(host, "localhost") == 0)
-        snprintf(host, 64, "127.0.0.1");
+    resolve(host);
     if (path)
         snprintf(path, room, "%s", slash ? slash : "/");
 }
@@ -156,6 +177,19 @@ static uint32_t choice(const char *what, const char *value, const char *const na
         if (strcmp(names[i], value) == 0)
             return i;
     wrong(what, value);
+}
+
+/* Connections a process may hold: what it may have open, less what it needs itself. */
+static void share(options_t *o) {
+    struct rlimit files = {0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    uint64_t each = o->mode == MODE_MESSAGING && o->via_http ? 2 : 1;
+    uint64_t most = files.rlim_max > 64 + each ? (files.rlim_max - 64) / each : 1;
+    uint64_t want = most < 10000 ? most : 10000;
+    if (o->processes == 0)
+        o->processes = (uint32_t)((o->conns + want - 1) / want);
+    if ((o->conns + o->processes - 1) / o->processes > most)
+        wrong("conns", "more descriptors than a process may open (ulimit -Hn), or more processes");
 }
 
 static void finish(options_t *o) {
@@ -177,8 +211,7 @@ static void finish(options_t *o) {
         wrong("inflight", "at most 64");
     if (o->payload > 12000)
         wrong("payload-size", "at most 12000");
-    if (o->processes == 0)
-        o->processes = (o->conns + 9999) / 10000;
+    share(o);
     if (o->mode == MODE_MESSAGING)
         o->conns -= o->conns % o->group_size;
     if (o->conns == 0 || o->processes > o->conns || o->processes > 256)
@@ -186,6 +219,7 @@ static void finish(options_t *o) {
 }
 
 void options_read(options_t *o, int argc, char **argv) {
+    bool ramp = false;
     *o = (options_t){0};
     for (size_t i = 0; i < FLAGS; i++)
         if (flags[i].kind != IGNORED)
@@ -201,6 +235,7 @@ void options_read(options_t *o, int argc, char **argv) {
         const flag_t *f = find(name, eq ? (size_t)(eq - name) : strlen(name));
         if (!f)
             wrong("unknown flag", argv[i]);
+        ramp = ramp || f->at == AT(ramp_ms);
         if (eq)
             put(o, f, eq + 1);
         else if (f->kind == FLAG)
@@ -211,4 +246,6 @@ void options_read(options_t *o, int argc, char **argv) {
             wrong("needs a value", argv[i - 1]);
     }
     finish(o);
+    if (!ramp && (o->mode == MODE_PING || o->mode == MODE_MESSAGING))
+        o->ramp_ms = 0;
 }

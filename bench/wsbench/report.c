@@ -3,7 +3,6 @@
 #include "wsbench.h"
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct sum {
 #define X(name) uint64_t name;
@@ -36,9 +35,7 @@ void report_progress(const options_t *o, shared_t *s, uint64_t elapsed_ms) {
     sum_t *sum = add_up(s, false);
     int phase = atomic_load(&s->phase);
     uint64_t span = elapsed_ms > last_ms ? elapsed_ms - last_ms : 1;
-    bool terminal = isatty(2);
-    fprintf(stderr, "%s%5.1fs %-10s ", terminal ? "\r\033[K" : "", (double)elapsed_ms / 1000,
-            names[phase]);
+    fprintf(stderr, "\r\033[K%5.1fs %-10s ", (double)elapsed_ms / 1000, names[phase]);
     if (phase == PHASE_SETUP && o->mode == MODE_MESSAGING)
         fprintf(stderr, "%llu of %u users", (unsigned long long)sum->setup_done, o->conns);
     else
@@ -52,8 +49,6 @@ void report_progress(const options_t *o, shared_t *s, uint64_t elapsed_ms) {
     else if (sum->pings)
         fprintf(stderr, ", pings %llu, pongs %llu", (unsigned long long)sum->pings,
                 (unsigned long long)sum->pongs);
-    if (!terminal)
-        fputc('\n', stderr);
     fflush(stderr);
     last_acked = sum->acked;
     last_ms = elapsed_ms;
@@ -105,7 +100,9 @@ static size_t collect(const options_t *o, shared_t *s, const sum_t *sum, uint64_
     f[n++] = (figure_t){"deliveries_per_second", run_s > 0 ? (double)sum->delivered / run_s : 0};
     f[n++] = (figure_t){"bytes_in", (double)sum->bytes_in};
     f[n++] = (figure_t){"bytes_out", (double)sum->bytes_out};
+    f[n++] = (figure_t){"server_closes", (double)sum->closed};
     f[n++] = (figure_t){"unacked", (double)sum->unacked};
+    f[n++] = (figure_t){"unsent", (double)sum->unsent};
     f[n++] = (figure_t){"lost", (double)sum->lost};
     f[n++] = (figure_t){"duplicates", (double)sum->duplicates};
     f[n++] = (figure_t){"disorder", (double)sum->disorder};
@@ -166,13 +163,17 @@ int report_result(const options_t *o, shared_t *s, uint64_t elapsed_ms, uint64_t
     figure_t f[FIGURES];
     sum_t *sum = add_up(s, true);
     bool ok = sum->lost + sum->duplicates + sum->disorder + sum->corrupt + sum->unacked +
-                  sum->refused + sum->failed + sum->disconnects ==
+                  sum->unsent + sum->refused + sum->failed + sum->disconnects ==
               0;
-    for (uint32_t i = 0; i < s->processes; i++)
-        if (s->tally[i].fault[0]) {
-            fprintf(stderr, "wsbench: process %u: %s\n", i, s->tally[i].fault);
+    for (uint32_t i = 0; i < s->processes; i++) {
+        const tally_t *t = &s->tally[i];
+        if (t->refusal[0])
+            fprintf(stderr, "wsbench: process %u: first refusal: %s\n", i, t->refusal);
+        if (t->fault[0]) {
+            fprintf(stderr, "wsbench: process %u: %s\n", i, t->fault);
             ok = false;
         }
+    }
     print(o, f, collect(o, s, sum, elapsed_ms, server_cpu_us, f), ok);
     free(sum);
     return ok ? 0 : 1;

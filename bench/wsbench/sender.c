@@ -62,7 +62,9 @@ static void closed_loop(user_t *u, uint64_t now) {
 
 static void open_loop(user_t *u, uint64_t now) {
     uint64_t gap = (uint64_t)(60e9 / run.job->o->msg_rate);
-    while (u->up && now >= u->next_due_ns && u->sent - u->answered < PENDING && !u->http_busy) {
+    if (now > run.stop_ns)
+        now = run.stop_ns;
+    while (u->up && now > u->next_due_ns && u->sent - u->answered < PENDING && !u->http_busy) {
         send_one(u, u->next_due_ns);
         u->next_due_ns += gap;
     }
@@ -77,6 +79,21 @@ void sender_start(user_t *u, uint64_t now) {
         uint64_t gap = (uint64_t)(60e9 / run.job->o->msg_rate);
         u->next_due_ns = now + gap * (u->number % 1000) / 1000; /* spread over one period */
     }
+}
+
+uint64_t sender_behind(const user_t *u) {
+    if (!u->sender || run.job->o->inflight || u->next_due_ns >= run.stop_ns)
+        return 0;
+    return (uint64_t)((double)(run.stop_ns - u->next_due_ns) * run.job->o->msg_rate / 60e9) + 1;
+}
+
+void refusal(const user_t *u, slice_t what) {
+    tally_t *t = run.job->t;
+    if (!t->refusal[0])
+        snprintf(t->refusal, sizeof t->refusal, "user %u: %.*s", u->number,
+                 (int)(what.len < 120 ? what.len : 120), what.at);
+    if (run.job->o->verbose)
+        fprintf(stderr, "wsbench: user %u: %.*s\n", u->number, (int)what.len, what.at);
 }
 
 void sender_due(uint64_t now) {
@@ -95,9 +112,11 @@ void sender_answer(user_t *u, slice_t client_msg_id, int64_t seq, bool refused) 
     u->answered++;
     if (refused) {
         COUNT(run.job->t->refused, 1);
+        u->chat->open = true;
     } else {
         COUNT(run.job->t->acked, 1);
         hist_add(&run.job->t->ack, (now - u->due_ns[n % PENDING]) / 1000);
+        u->chat->acked++;
         if (seq > u->chat->latest)
             u->chat->latest = seq;
         if (!seqs_mark(u, seq))
@@ -118,6 +137,7 @@ void sender_http_answer(client_t *c, int status, char *body, size_t len) {
               json_int(d, json_get(d, data, "seq"), &seq);
     char own[40]; /* a refusal does not name it: it is the only one under way */
     if (!ok) {
+        refusal(u, (slice_t){body, len});
         snprintf(own, sizeof own, "%llx-%llu", (unsigned long long)run.nonce,
                  (unsigned long long)(u->sent - 1));
         cid = slice_of(own);

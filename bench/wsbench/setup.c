@@ -12,6 +12,7 @@ typedef struct lane {
     uint32_t at; /* user or chat being made */
     enum step step;
     bool done;
+    uint64_t again_ns; /* refused by a limit: asked again then */
 } lane_t;
 static lane_t lanes[LANES];
 
@@ -103,9 +104,34 @@ static void on_open(client_t *c) {
         ask_account(l);
 }
 
+/* The node limits registrations and logins of an address (limits.auth_addr): then it takes longer.
+ */
+static void wait_a_second(lane_t *l) {
+    static bool told;
+    if (!told && run.job->number == 0)
+        fprintf(stderr, "wsbench: the node limits how fast users may register; it takes longer\n");
+    told = true;
+    l->again_ns = now_ns() + 1000000000;
+}
+
+static void ask_again(uint64_t now) {
+    for (int i = 0; i < LANES; i++) {
+        lane_t *l = &lanes[i];
+        if (l->again_ns == 0 || now < l->again_ns)
+            continue;
+        l->again_ns = 0;
+        if (l->step == STEP_CHAT)
+            ask_chat(l);
+        else
+            ask_account(l);
+    }
+}
+
 static void on_answer(client_t *c, int status, char *body, size_t len) {
     lane_t *l = (lane_t *)c;
-    if (l->step == STEP_CHAT)
+    if (status == 429)
+        wait_a_second(l);
+    else if (l->step == STEP_CHAT)
         take_chat(l, status, body, len);
     else
         take_account(l, status, body, len);
@@ -129,6 +155,9 @@ static void work(enum step first) {
             all = all && lanes[i].done;
         if (all)
             break;
+        if (run.job->shared->stop)
+            job_fail(run.job, "interrupted");
+        ask_again(now_ns());
         loop_turn(run.job->loop, now_ns() + 100000000);
     }
     for (int i = 0; i < LANES; i++)

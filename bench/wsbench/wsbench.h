@@ -45,7 +45,7 @@ uint64_t hist_at(const hist_t *h, double quantile); /* us */
 #define TALLY_LIST(X)                                                                              \
     X(attempts) X(connected) X(failed) X(retries) X(disconnects) X(live) X(pings) X(pongs)         \
     X(sent) X(acked) X(refused) X(delivered) X(resent) X(resyncs) X(synced) X(other_frames)        \
-    X(lost) X(duplicates) X(disorder) X(corrupt) X(unacked) X(bytes_in) X(bytes_out) X(setup_done)
+    X(lost) X(duplicates) X(disorder) X(corrupt) X(unacked) X(unsent) X(closed) X(bytes_in) X(bytes_out) X(setup_done)
 /* clang-format on */
 typedef struct tally {
 #define X(name) _Atomic uint64_t name;
@@ -53,6 +53,7 @@ typedef struct tally {
 #undef X
     _Atomic int phase; /* reached by the process */
     char fault[200];   /* why it gave up, or "" */
+    char refusal[160]; /* the first one */
     hist_t connect, ping, ack, delivery;
 } tally_t;
 #define COUNT(field, n) atomic_fetch_add_explicit(&(field), (uint64_t)(n), memory_order_relaxed)
@@ -69,6 +70,7 @@ enum phase {
 };
 typedef struct shared {
     _Atomic int phase; /* allowed by the parent */
+    _Atomic bool stop; /* interrupted: go on to the end */
     _Atomic uint64_t run_started_ns, run_ended_ns;
     uint32_t processes;
     tally_t tally[];
@@ -90,7 +92,8 @@ struct client {
     uint8_t state;
     bool http, mute; /* mute: read nothing (the ramp of the reference tool) */
     uint32_t index;
-    uint64_t started_ns, last_read_ns;
+    uint64_t started_ns;
+    uint64_t last_read_ns; /* of a data frame or control pong */
     buf_t in, out;
     const client_events_t *events;
     void *user;

@@ -98,6 +98,33 @@ static int l_connect(lua_State *L) {
     return 1;
 }
 
+/* listen() -> socket on a free port of 127.0.0.1, port */
+static int l_listen(lua_State *L) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    int *fd = lua_newuserdata(L, sizeof *fd);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    luaL_setmetatable(L, SOCKET);
+    if (*fd < 0 || bind(*fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(*fd, 128) != 0)
+        return trouble(L, strerror(errno));
+    getsockname(*fd, (struct sockaddr *)&at, &len);
+    lua_pushinteger(L, ntohs(at.sin_port));
+    return 2;
+}
+
+/* accept(timeout) -> socket | nil, "timeout" */
+static int l_accept(lua_State *L) {
+    int listener = *socket_of(L);
+    if (wait_for(listener, POLLIN, now_ms() + luaL_optinteger(L, 2, 5000)) != 1)
+        return trouble(L, "timeout");
+    int *fd = lua_newuserdata(L, sizeof *fd);
+    *fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    luaL_setmetatable(L, SOCKET);
+    if (*fd < 0)
+        return trouble(L, strerror(errno));
+    return 1;
+}
+
 /* send(bytes, timeout) -> true | nil, why */
 static int l_send(lua_State *L) {
     int fd = *socket_of(L);
@@ -345,13 +372,15 @@ static void class_of(lua_State *L, const char *name, const luaL_Reg *methods, lu
 
 int luaopen_parley_spec(lua_State *L);
 int luaopen_parley_spec(lua_State *L) {
-    static const luaL_Reg socket_methods[] = {
-        {"send", l_send}, {"recv", l_recv}, {"finish", l_finish}, {"close", l_close}, {NULL, NULL}};
+    static const luaL_Reg socket_methods[] = {{"send", l_send},     {"recv", l_recv},
+                                              {"finish", l_finish}, {"close", l_close},
+                                              {"accept", l_accept}, {NULL, NULL}};
     static const luaL_Reg process_methods[] = {
         {"line", l_line}, {"kill", l_kill}, {"wait", l_wait}, {"pid", l_pid}, {NULL, NULL}};
     static const luaL_Reg functions[] = {
-        {"connect", l_connect}, {"poll", l_poll},     {"spawn", l_spawn},   {"now", l_now},
-        {"pause", l_pause},     {"tmpdir", l_tmpdir}, {"rmtree", l_rmtree}, {NULL, NULL}};
+        {"connect", l_connect}, {"listen", l_listen}, {"poll", l_poll},
+        {"spawn", l_spawn},     {"now", l_now},       {"pause", l_pause},
+        {"tmpdir", l_tmpdir},   {"rmtree", l_rmtree}, {NULL, NULL}};
     class_of(L, SOCKET, socket_methods, l_close);
     class_of(L, PROCESS, process_methods, process_gc);
     luaL_newlib(L, functions);
