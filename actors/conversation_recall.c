@@ -36,20 +36,22 @@ static void finish(conv_t *c, int err, msg_t *reply) {
     actor_reply(c->self, ring_pop(&c->recalls), err, reply);
 }
 
-static void refuse(conv_t *c, int err) {
-    char span[48], text[96];
+/* What goes with a refusal: its text, or NULL: the code's own. */
+static msg_t *text_of(conv_t *c, int err) {
+    char span[48], text[96] = "not the message sender";
     int64_t window_ms = 0;
     if (err == ERR_RECALL_EXPIRED &&
         script_policy_run(conv_node.window_ms, c->self, NULL, 0, &window_ms) == ERR_OK) {
         span_text(span, window_ms);
         snprintf(text, sizeof text, "cannot revoke message after %s", span);
-        finish(c, err, msg_of(0, text, strlen(text) + 1));
-    } else if (err == ERR_FORBIDDEN) {
-        static const char words[] = "not the message sender";
-        finish(c, err, msg_of(0, words, sizeof words));
-    } else {
-        finish(c, err, NULL);
+    } else if (err != ERR_FORBIDDEN) {
+        return NULL;
     }
+    return msg_of(0, text, strlen(text) + 1);
+}
+
+static void refuse(conv_t *c, int err) {
+    finish(c, err, text_of(c, err));
 }
 
 static void answer(conv_t *c, int64_t change) {
@@ -160,9 +162,32 @@ void conv_recalled(conv_t *c, const msg_t *written) {
 
 /* --- one after the other --- */
 
+/* ERR_OK, or the code of the refusal; one that a repeat does not meet: *final. */
+static int judge(conv_t *c, const conversation_recall_t *r, bool *final) {
+    int64_t at = conv_member(c, r->user), own = r->user == r->sender, out;
+    *final = true;
+    if (at < 0)
+        return ERR_NOT_MEMBER;
+    const int64_t args[] = {c->type, c->facts[at].rank, own, r->at_ms, actor_wall_ms(c->self)};
+    int err = script_policy_run(conv_node.recall_allowed, c->self, args,
+                                sizeof args / sizeof args[0], &out);
+    if (err != ERR_OK)
+        return err;
+    if (out == ERR_FORBIDDEN || out > 0)
+        return ERR_FORBIDDEN;
+    *final = false;
+    return c->dissolved ? ERR_DISSOLVED : (int)out;
+}
+
 void conv_recall(conv_t *c, msg_t *m) {
     if (c->recalls.count == CONV_RECALLS) {
         conv_error(c, m, ERR_BUSY, NULL);
+        return;
+    }
+    bool final;
+    int err = judge(c, recall_of(m), &final);
+    if (err != ERR_OK && final) {
+        actor_reply(c->self, m, err, text_of(c, err));
         return;
     }
     actor_keep(c->self, m);
@@ -182,23 +207,6 @@ static bool search(conv_t *c, msg_t *m) {
     m->spare = SEARCHED;
     conv_recover(c);
     return false;
-}
-
-/* ERR_OK, or the code of the refusal; one that a repeat does not meet: *final. */
-static int judge(conv_t *c, const conversation_recall_t *r, bool *final) {
-    int64_t at = conv_member(c, r->user), own = r->user == r->sender, out;
-    *final = true;
-    if (at < 0)
-        return ERR_NOT_MEMBER;
-    const int64_t args[] = {c->type, c->facts[at].rank, own, r->at_ms, actor_wall_ms(c->self)};
-    int err = script_policy_run(conv_node.recall_allowed, c->self, args,
-                                sizeof args / sizeof args[0], &out);
-    if (err != ERR_OK)
-        return err;
-    if (out == ERR_FORBIDDEN || out > 0)
-        return ERR_FORBIDDEN;
-    *final = false;
-    return c->dissolved ? ERR_DISSOLVED : (int)out;
 }
 
 static void begin(conv_t *c, msg_t *m) {
