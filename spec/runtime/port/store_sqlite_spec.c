@@ -1,0 +1,393 @@
+/* What the SQLite engine promises beyond store.h: what a failing disk, a second process, an older
+ * or newer file and a growing WAL do to it. */
+#include "fault_vfs.h"
+#include "port/store_sqlite.h"
+#include "store_stage.h"
+#include <sys/stat.h>
+
+static char path_room[128];
+static const char *path_of(const char *name) {
+    snprintf(path_room, sizeof path_room, "%s/%s", stage->dir, name);
+    return path_room;
+}
+
+static int64_t size_of(const char *name) {
+    struct stat st;
+    return stat(path_of(name), &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+static void until(const _Atomic int *what, int least) {
+    while (*what < least)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+static bool sqlite_up(void) {
+    stage_new();
+    fault_install();
+    return store_up();
+}
+
+static void sqlite_down(void) {
+    store_down();
+    stage_free();
+}
+
+static uint64_t say(int who, int64_t conversation, int64_t seq, const char *id) {
+    store_append_t *a = store_append_new(conversation, seq, 1);
+    add_item(a, 1, id, 1000);
+    return append_ask(who, a);
+}
+
+/* Somebody else at the file: a backup, a person with the sqlite3 shell. */
+static sqlite3 *stranger(void) {
+    sqlite3 *db;
+    if (sqlite3_open(path_of("t.db"), &db) != SQLITE_OK)
+        abort();
+    return db;
+}
+static bool tell(sqlite3 *db, const char *sql) {
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+static int64_t look(sqlite3 *db, const char *sql) {
+    store_conn_t c = {.db = db};
+    return sqlite_number(&c, sql, -1);
+}
+
+/* --- nothing is answered before it is on the disk --- */
+
+SPEC("answers nobody before the commit is synced, then all of the group") {
+    uint64_t cookies[30];
+    char id[32];
+    CHECK(sqlite_up());
+    fault.sync_waits = true;
+    uint64_t first = say(0, 1, 1, "first");
+    until(&fault.waiting, 1);
+    for (int i = 0; i < 30; i++) {
+        snprintf(id, sizeof id, "m%d", i);
+        cookies[i] = say(0, 2, i + 1, id);
+    }
+    CHECK(!stage->answers[first].there);
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    for (int i = 0; i < 30; i++)
+        CHECK_INT(stage_answer(cookies[i])->err, ERR_OK);
+    store_stats_t s;
+    store_stats(store, &s);
+    CHECK(s.commits <= 4); /* what waited went in few */
+    CHECK((uint64_t)fault.syncs >= s.commits);
+    sqlite_down();
+}
+
+SPEC("what was answered is in the files as they are at that moment") {
+    char command[300];
+    CHECK(sqlite_up());
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
+    snprintf(command, sizeof command, "cd '%s' && cp t.db u.db && cp t.db-wal u.db-wal",
+             stage->dir);
+    CHECK_INT(system(command), 0);
+    store_down();
+    sqlite3 *db;
+    CHECK(sqlite3_open(path_of("u.db"), &db) == SQLITE_OK);
+    CHECK_INT(look(db, "SELECT count(*) FROM message WHERE client_msg_id = 'a'"), 1);
+    sqlite3_close(db);
+    stage_free();
+}
+
+/* --- a failing disk --- */
+
+SPEC("on a full disk the whole group fails, nothing of it is stored, and it works afterwards") {
+    uint64_t cookies[20];
+    char id[32];
+    CHECK(sqlite_up());
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
+    fault.sync_waits = true;
+    uint64_t before = say(0, 1, 2, "b");
+    until(&fault.waiting, 1);
+    for (int i = 0; i < 20; i++) {
+        snprintf(id, sizeof id, "c%d", i);
+        cookies[i] = say(0, 1, i + 3, id);
+    }
+    uint64_t user = ask("user_create", "ttti", "ann", "", "", (int64_t)1);
+    fault.full = true;
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(before)->err, ERR_OK); /* its pages were written before */
+    for (int i = 0; i < 20; i++)
+        CHECK(stage_answer(cookies[i])->err != ERR_OK);
+    CHECK(stage_answer(user)->err != ERR_OK);
+    CHECK(fault.failed > 0);
+    fault.full = false;
+    CHECK_INT(row_count(run("user_credentials", "t", "ann")), 0);
+    CHECK(make_user("ann") > 0);
+    stage_answer_t *a = stage_answer(say(0, 1, 3, "c7"));
+    CHECK_INT(a->err, ERR_OK);
+    CHECK(!appended(a, 0).repeat);
+    CHECK_INT(appended(a, 0).seq, 3);
+    sqlite_down();
+}
+
+SPEC("a failed sync is no success: unknown, never tried again, and the connection is opened anew") {
+    CHECK(sqlite_up());
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
+    int before = fault.syncs;
+    fault.sync_fails = true;
+    CHECK_INT(stage_answer(say(0, 1, 2, "b"))->err, ERR_TIMEOUT);
+    CHECK_INT(fault.syncs - before, 1);
+    fault.sync_fails = false;
+    stage_answer_t *a = stage_answer(say(0, 1, 2, "b")); /* the client sends it once more */
+    CHECK_INT(a->err, ERR_OK);
+    CHECK_INT(appended(a, 0).seq, 2);
+    a = stage_answer(say(0, 1, 3, "c"));
+    CHECK_INT(a->err, ERR_OK);
+    CHECK_INT(appended(a, 0).seq, 3);
+    CHECK(store_restart());
+    a = stage_answer(say(0, 1, 4, "b"));
+    CHECK(appended(a, 0).repeat);
+    CHECK_INT(appended(a, 0).seq, 2);
+    sqlite_down();
+}
+
+SPEC("many failures in a row leave seqs without hole and double") {
+    char id[32];
+    int64_t next = 1;
+    CHECK(sqlite_up());
+    for (int i = 0; i < 60; i++) {
+        snprintf(id, sizeof id, "m%d", i / 2);
+        fault.full = i % 5 == 1;
+        fault.sync_fails = i % 7 == 2;
+        stage_answer_t *a = stage_answer(say(0, 1, next, id));
+        fault.full = fault.sync_fails = false;
+        if (a->err != ERR_OK)
+            continue;
+        CHECK(appended(a, 0).repeat ? appended(a, 0).seq < next : appended(a, 0).seq == next);
+        next += !appended(a, 0).repeat;
+    }
+    sqlite3 *db = stranger();
+    CHECK_INT(look(db, "SELECT count(*) FROM message"), next - 1);
+    CHECK_INT(look(db, "SELECT max(seq) FROM message"), next - 1);
+    sqlite3_close(db);
+    sqlite_down();
+}
+
+/* --- limits of the writer --- */
+
+SPEC("answers busy at once when too much waits for the writer") {
+    stage_new();
+    fault_install();
+    stage_set("store.queue", "5");
+    CHECK(store_up());
+    fault.sync_waits = true;
+    uint64_t first = say(0, 1, 1, "a");
+    until(&fault.waiting, 1);
+    uint64_t cookies[8];
+    for (int i = 0; i < 8; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "b%d", i);
+        cookies[i] = say(0, i + 2, 1, id);
+    }
+    for (int i = 4; i < 8; i++) /* one is in work, four wait */
+        CHECK_INT(stage_answer(cookies[i])->err, ERR_BUSY);
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(stage_answer(cookies[i])->err, ERR_OK);
+    sqlite_down();
+}
+
+SPEC("what waited past its deadline is not done") {
+    CHECK(sqlite_up());
+    fault.sync_waits = true;
+    uint64_t first = say(0, 1, 1, "a");
+    until(&fault.waiting, 1);
+    uint64_t late = ask_for(0, 20, "user_create", params_of("ttti", "ann", "", "", (int64_t)1));
+    CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    CHECK(make_user("bob") > 0); /* behind it */
+    CHECK_INT(row_count(run("user_credentials", "t", "ann")), 0);
+    sqlite_down();
+}
+
+SPEC("refuses an answer over its bound and goes on") {
+    enum { BIG = 17 << 20 };
+    char *text = malloc(BIG + 1);
+    memset(text, 'x', BIG);
+    text[BIG] = 0;
+    CHECK(sqlite_up());
+    int64_t id = number_of(run("group_create", "tiii", "g", (int64_t)1, (int64_t)9, (int64_t)1));
+    CHECK(id > 0);
+    CHECK_INT(run("group_update", "ttttii", "g", "", "open", text, (int64_t)0, id)->err, ERR_OK);
+    free(text);
+    CHECK_INT(run("conversation_shared", "i", id)->err, ERR_TOO_LARGE);
+    CHECK_INT(run("member_count", "i", id)->err, ERR_OK);
+    sqlite_down();
+}
+
+/* --- others at the file --- */
+
+SPEC("a second node on the same file is refused with a clear line, until the first has gone") {
+    stage_new();
+    fault_install();
+    CHECK(store_try_open());
+    store_t *first = store;
+    CHECK(!store_try_open());
+    CHECK(strstr(stage->fault, "t.db is in use by another process"));
+    store_close(first);
+    CHECK(store_try_open());
+    stage_stop();
+    store_close(store);
+    stage_free();
+}
+
+SPEC("others may write between: a batch that reads and then writes meets no stale snapshot") {
+    CHECK(sqlite_up());
+    sqlite3 *db = stranger();
+    CHECK(tell(db, "CREATE TABLE other (n INTEGER)"));
+    for (int i = 0; i < 50; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "user%d", i);
+        CHECK(tell(db, "INSERT INTO other VALUES (1)"));
+        CHECK(make_user(name) > 0);
+        CHECK_INT(row_count(run("user_credentials", "t", name)), 1);
+    }
+    sqlite3_close(db);
+    sqlite_down();
+}
+
+SPEC("while somebody else holds the write lock it is busy, not broken") {
+    CHECK(sqlite_up());
+    sqlite3 *db = stranger();
+    CHECK(tell(db, "BEGIN IMMEDIATE"));
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_BUSY);
+    CHECK(tell(db, "ROLLBACK"));
+    sqlite3_close(db);
+    stage_answer_t *a = stage_answer(say(0, 1, 1, "a"));
+    CHECK_INT(a->err, ERR_OK);
+    CHECK(!appended(a, 0).repeat);
+    sqlite_down();
+}
+
+/* --- the file --- */
+
+SPEC("every connection syncs fully, keeps no secure_delete and leaves checkpoints to the writer") {
+    stage_new();
+    fault_install();
+    CHECK(store_try_open()); /* its threads do not run yet */
+    store_conn_t *conns[] = {store->writer.conn, store->readers[0].conn, store->readers[1].conn};
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(sqlite_number(conns[i], "PRAGMA synchronous", -1), 2);
+        CHECK_INT(sqlite_number(conns[i], "PRAGMA secure_delete", -1), 0);
+        CHECK_INT(sqlite_number(conns[i], "PRAGMA wal_autocheckpoint", -1), 0);
+        CHECK(sqlite_number(conns[i], "PRAGMA busy_timeout", -1) > 0);
+        CHECK(sqlite_number(conns[i], "PRAGMA cache_size", 0) <= -16384);
+    }
+    stage_stop();
+    store_close(store);
+    stage_free();
+}
+
+SPEC("the WAL stays bounded under steady writes with readers at work") {
+    enum { CONTENT = 30000, PER = 100, ROUNDS = 40 }; /* 120 MB */
+    char *text = malloc(CONTENT + 16);
+    int64_t most = 0;
+    memset(text, 'x', CONTENT);
+    memcpy(text, "{\"a\":\"", 6);
+    memcpy(text + CONTENT - 2, "\"}", 2);
+    CHECK(sqlite_up());
+    for (int round = 0; round < ROUNDS; round++) {
+        store_append_t *a = store_append_new(1, round * PER + 1, 1);
+        for (int i = 0; i < PER; i++) {
+            char id[32];
+            snprintf(id, sizeof id, "%d", round * PER + i);
+            store_append_item_t item = {
+                .sender = 1, .at_ms = 1, .client_msg_id = slice_of(id), .content = {text, CONTENT}};
+            store_append_add(a, &item);
+        }
+        uint64_t cookie = append_ask(0, a);
+        CHECK_INT(run("member_count", "i", (int64_t)1)->err, ERR_OK);
+        CHECK_INT(stage_answer(cookie)->err, ERR_OK);
+        int64_t size = size_of("t.db-wal");
+        most = size > most ? size : most;
+    }
+    free(text);
+    CHECK(most < 56 << 20); /* 32 MB, one transaction more, and a try that a reader held up */
+    CHECK(size_of("t.db") > 60 << 20);
+    sqlite_down();
+}
+
+SPEC("a WAL left behind is folded in at open") {
+    char command[300];
+    CHECK(sqlite_up());
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
+    snprintf(command, sizeof command, "cd '%s' && mkdir image && cp t.db t.db-wal image",
+             stage->dir);
+    CHECK_INT(system(command), 0);
+    store_down();
+    snprintf(command, sizeof command, "cd '%s' && rm -f t.db t.db-* && mv image/* .", stage->dir);
+    CHECK_INT(system(command), 0);
+    CHECK(size_of("t.db-wal") > 0);
+    runtime_free(stage->rt);
+    stage->rt = runtime_new(&(runtime_conf_t){.workers = 2});
+    CHECK(store_up());
+    CHECK_INT(size_of("t.db-wal"), 0);
+    CHECK(appended(stage_answer(say(0, 1, 2, "a")), 0).repeat);
+    sqlite_down();
+}
+
+/* --- versions --- */
+
+SPEC("a database of a newer version is refused by a line that says so") {
+    stage_new();
+    fault_install();
+    sqlite3 *db = stranger();
+    CHECK(tell(db, "PRAGMA user_version = 4711"));
+    sqlite3_close(db);
+    CHECK(!store_try_open());
+    CHECK(strstr(stage->fault, "is of version 4711, this parleyd knows versions up to"));
+    stage_free();
+}
+
+SPEC("migrations run in order, once, and one that fails leaves nothing") {
+    char why[300];
+    sqlite_step_t steps[] = {
+        {1, "1", SLICE("CREATE TABLE a (x); CREATE TABLE b (x);")},
+        {2, "2", SLICE("INSERT INTO a VALUES (1);")},
+        {3, "3", SLICE("CREATE TABLE c (x); INSERT INTO nothing VALUES (1);")}};
+    stage_new();
+    fault_install();
+    store_conn_t c = {.db = stranger(), .path = "t.db"};
+    CHECK_INT(sqlite_migrate(&c, steps, 1, why, sizeof why), ERR_OK);
+    CHECK_INT(sqlite_migrate(&c, steps, 2, why, sizeof why), ERR_OK);
+    CHECK_INT(sqlite_migrate(&c, steps, 2, why, sizeof why), ERR_OK);
+    CHECK_INT(look(c.db, "SELECT count(*) FROM a"), 1);
+    CHECK_INT(sqlite_migrate(&c, steps, 3, why, sizeof why), ERR_IO);
+    CHECK(strstr(why, "nothing"));
+    CHECK_INT(look(c.db, "PRAGMA user_version"), 2);
+    CHECK_INT(look(c.db, "SELECT count(*) FROM sqlite_schema WHERE name = 'c'"), 0);
+    sqlite3_close(c.db);
+    stage_free();
+}
+
+/* --- operations files --- */
+static int parse(const char *text, char *why, size_t room) {
+    store_ops_t ops = {0};
+    int err = store_ops_parse(&ops, "x.sql", slice_of(text), why, room);
+    if (err == ERR_OK)
+        err = store_ops_sort(&ops, why, room);
+    store_ops_free(&ops);
+    return err;
+}
+
+SPEC("refuses a file of operations that is not understood, or a name that is there twice") {
+    char why[300];
+    CHECK_INT(parse("-- a comment\n-- name: a read\nSELECT 1;\n-- name: b write expect=1\nX;\n",
+                    why, sizeof why),
+              ERR_OK);
+    CHECK_INT(parse("-- name: a reads\nSELECT 1;", why, sizeof why), ERR_BAD_REQUEST);
+    CHECK_INT(parse("-- name: a write expect=\nSELECT 1;", why, sizeof why), ERR_BAD_REQUEST);
+    CHECK_INT(parse("-- name: a write expect=1 more\nSELECT 1;", why, sizeof why), ERR_BAD_REQUEST);
+    CHECK_INT(parse("-- name: a read\nSELECT 1;\n-- name: a read\nSELECT 2;", why, sizeof why),
+              ERR_BAD_REQUEST);
+    CHECK(strstr(why, "the operation a"));
+}
+
+STORE_SPEC_MAIN
