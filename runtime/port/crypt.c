@@ -89,6 +89,11 @@ crypt_t *crypt_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room)
     for (uint32_t i = 0; i < c->count; i++) {
         c->threads[i].crypt = c;
         c->threads[i].ref = actor_spawn(rt, NULL, &thread_class, 0, -1, &c->threads[i]);
+        if (actor_ref_eq(c->threads[i].ref, ACTOR_NONE)) {
+            snprintf(fault, room, "crypt: no room for its threads (actors.max)");
+            crypt_close(c);
+            return NULL;
+        }
     }
     return c;
 }

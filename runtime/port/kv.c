@@ -21,7 +21,11 @@ kv_t *kv_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
             continue;
         kv_t *kv = pool_zalloc(sizeof *kv);
         kv->ref = kinds[i].open(rt, conf);
-        return kv;
+        if (!actor_ref_eq(kv->ref, ACTOR_NONE))
+            return kv;
+        snprintf(fault, room, "kv: no room for its actor (actors.max)");
+        kv_close(kv);
+        return NULL;
     }
     snprintf(fault, room, "kv.url: '%.*s' begins with no kind of kv known here (memory:)",
              (int)url.len, url.at);

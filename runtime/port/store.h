@@ -28,9 +28,10 @@ bool store_op_writes(const store_t *s, int op);
 
 /* Starts an operation: `params` (values in order; taken: emptied). The reply comes with reply_verb
  * and cookie: err, and msg body = store_rows. ERR_EXISTS: a unique rule refused (nothing of it was
- * stored). ERR_STALE: an expected row count did not hold. ERR_BUSY: queue full. ERR_TIMEOUT:
- * outcome unknown. Several operations in one go, all or nothing: store_batch_add, store_batch_run.
- */
+ * stored). ERR_STALE: an expected row count did not hold. ERR_BUSY: queue full, or somebody else
+ * holds the database. ERR_TOO_LARGE: more than 16 MiB of rows. ERR_IO: the disk refused, nothing of
+ * it was stored. ERR_TIMEOUT: outcome unknown. Several operations in one go, all or nothing:
+ * store_batch_add, store_batch_run. An operation is one statement. */
 void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeout_ms,
                uint32_t reply_verb, uint64_t cookie);
 
@@ -70,9 +71,11 @@ typedef struct store_append store_append_t;
 store_append_t *store_append_new(int64_t conversation, int64_t first_seq, int64_t epoch);
 void store_append_add(store_append_t *a, const store_append_item_t *item); /* copies */
 /* Takes a. The answer (reply_verb, cookie; err for all of them) has per item, in order, a
- * store_appended. A repeated (conversation, sender, client_msg_id) stores nothing and gets what is
- * stored, and those behind it close up: seqs of the new ones run first_seq, first_seq+1, .. without
- * hole. */
+ * store_appended. A repeated (conversation, sender, client_msg_id), also of an earlier item of the
+ * same append, stores nothing and gets what is stored, and those behind it close up: seqs of the
+ * new ones run first_seq, first_seq+1, .. without hole. ERR_STALE: first_seq is not the next one
+ * (somebody else wrote, or a hole would arise); nothing is stored. After ERR_TIMEOUT the owner
+ * reads the highest seq anew before it goes on. */
 void store_append_run(store_t *s, actor_t *self, store_append_t *a, uint32_t timeout_ms,
                       uint32_t reply_verb, uint64_t cookie);
 typedef struct store_appended {

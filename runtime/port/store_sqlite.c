@@ -47,6 +47,13 @@ static int lock_file(store_sqlite_base_t *b, char *fault, size_t room) {
     return ERR_BUSY;
 }
 
+/* SQLite would let everybody read it; its WAL gets what the file has. */
+static void make_private(const store_sqlite_base_t *b) {
+    int fd = open(b->path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd >= 0)
+        close(fd); /* no SQLite has it open yet: closing drops nobody's POSIX locks */
+}
+
 static int connect(store_t *s, store_conn_t *c, bool writer, char *fault, size_t room) {
     store_sqlite_base_t *b = s->base;
     *c = (store_conn_t){.path = b->path, .ops = &s->ops, .writer = writer, .rt = s->rt};
@@ -112,8 +119,10 @@ static int describe_all(store_t *s, store_conn_t *c, char *fault, size_t room) {
 static int open_base(store_t *s, char *fault, size_t room) {
     store_sqlite_base_t *b = s->base;
     int err = lock_file(b, fault, room);
-    if (err == ERR_OK)
-        err = connect(s, &b->conns[0], true, fault, room);
+    if (err != ERR_OK)
+        return err;
+    make_private(b);
+    err = connect(s, &b->conns[0], true, fault, room);
     if (err == ERR_OK)
         err = sqlite_migrate_assets(&b->conns[0], fault, room);
     if (err == ERR_OK)
@@ -139,6 +148,7 @@ static int engine_open(store_t *s, slice_t place, const conf_t *conf, char *faul
         snprintf(fault, room, "store.url: sqlite%s: a file is needed", b->path);
         return ERR_BAD_REQUEST;
     }
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock of all threads at every allocation */
     return open_base(s, fault, room);
 }
 

@@ -196,8 +196,11 @@ int sqlite_commit(store_conn_t *c) {
 }
 
 void sqlite_rollback(store_conn_t *c) {
-    if (c->db && !sqlite3_get_autocommit(c->db))
-        sqlite_do(c, SQL_ROLLBACK);
+    if (!c->db || sqlite3_get_autocommit(c->db))
+        return;
+    sqlite_do(c, SQL_ROLLBACK);
+    if (c->writer && !sqlite3_get_autocommit(c->db)) /* not even that: begin makes a new one */
+        sqlite_close(c);
 }
 
 int sqlite_save(store_conn_t *c) {

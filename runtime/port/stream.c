@@ -21,7 +21,11 @@ stream_t *stream_open(runtime_t *rt, const conf_t *conf, char *fault, size_t roo
             continue;
         stream_t *s = pool_zalloc(sizeof *s);
         s->ref = kinds[i].open(rt, conf);
-        return s;
+        if (!actor_ref_eq(s->ref, ACTOR_NONE))
+            return s;
+        snprintf(fault, room, "stream: no room for its actor (actors.max)");
+        stream_close(s);
+        return NULL;
     }
     snprintf(fault, room, "stream.url: '%.*s' begins with no kind of stream known here (memory:)",
              (int)url.len, url.at);
