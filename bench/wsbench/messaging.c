@@ -172,8 +172,8 @@ static void connect_user(user_t *u) {
         .open = on_open, .message = on_message, .closed = on_closed};
     const options_t *o = run.job->o;
     char path[2048];
-    snprintf(path, sizeof path, "%s?device_id=bench_%u&platform=bench&token=%s", o->path, u->number,
-             u->token);
+    snprintf(path, sizeof path, "%s?device_id=bench_%u&platform=bench&replay=0&token=%s", o->path,
+             u->number, u->token);
     u->retry_ns = 0;
     client_open(run.job->loop, &u->ws, u->number, path, &events);
 }

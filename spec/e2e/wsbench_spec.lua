@@ -45,7 +45,7 @@ describe("wsbench against a node", function()
     end
 
     it("connects, pings and ends with status 0, and nothing but one line of JSON on stdout", function()
-        local status, r, more = run(flags {conns = 40, ramp = "400ms", duration = "900ms", ["ping-interval"] = "200ms"}, "connect-only")
+        local status, r, more = run(flags {conns = 40, ramp = "400ms", duration = "2s", ["ping-interval"] = "200ms"}, "connect-only")
         assert.equal(0, status, stderr())
         assert.is_nil(more)
         assert.equal("ok", r.result)
