@@ -7,8 +7,8 @@
  * connection fan       inflight=N text=TEXT match=TEXT [room=ID]   the first one sends, all others
  * receive shake     inflight=N                                  handshakes, one after the other in
  * N lanes hold      [slots=N]    opens all and waits: USR1 = cut all and come back at once, TERM =
- * end accounts  http=IP:PORT count=N prefix=TEXT out=FILE   registers users: lines "ID TOKEN" In
- * texts @ stands for a number that is different each time. */
+ * end accounts  http=IP:PORT count=N prefix=TEXT out=FILE [lanes=N]   registers users: lines "ID
+ * TOKEN" In texts @ stands for a number that is different each time. */
 #include "wsbench/wsbench.h"
 #include <dirent.h>
 #include <signal.h>
@@ -353,7 +353,7 @@ static void accounts(void) {
     if (!accounts_out)
         fail("out=FILE is missing");
     span_t from = span_now(0);
-    for (uint32_t i = 0; i < 32; i++)
+    for (uint32_t i = 0; i < 32 && i < number("lanes", "32"); i++)
         client_open(loop, &lanes[i].c, i, NULL, &events);
     while (accounts_done < accounts_want)
         loop_turn(loop, now_ns() + 100000000);
