@@ -172,4 +172,18 @@ function person:unread(conversation)
     return r.json.data.unread
 end
 
+--- All messages of a conversation, from seq 1 up.
+function person:history(conversation)
+    local pages, before = {}, ""
+    repeat
+        local r = self:get(("/api/messages/history?conversation_id=%d%s&limit=200"):format(conversation, before))
+        assert(r.status == 200, r.body)
+        pages[#pages + 1] = r.json.data
+        before = #r.json.data > 0 and "&before_seq=" .. r.json.data[1].seq
+    until not r.json.has_more or not before
+    local all = {}
+    for i = #pages, 1, -1 do table.move(pages[i], 1, #pages[i], #all + 1, all) end
+    return all
+end
+
 return node

@@ -1,0 +1,45 @@
+-- A client that has nothing to do with an attack, in a process of its own: pings and sends messages all the time and
+-- tells its worst round trip. Started by attack.bystander:
+--   lua5.4 spec/support/bystander.lua WS_ADDRESS TOKEN_A TOKEN_B CONVERSATION STOP_FILE
+local P = require "parley_spec"
+local ws = require "spec.support.ws"
+
+local address, token_a, token_b, conversation, stop = table.unpack(arg)
+conversation = math.tointeger(tonumber(conversation))
+local a = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_a))
+local b = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_b))
+assert(a:next() and b:next())
+io.write("ready\n")
+io.flush()
+
+local function timed(what)
+    local before = P.now()
+    assert(what(), "no answer")
+    return P.now() - before
+end
+
+local worst, rounds = 0, 0
+local function round()
+    rounds = rounds + 1
+    local cid = ("by%d.%d"):format(P.now(), rounds)
+    worst = math.max(worst, timed(function()
+        local m = a:ask("ping", nil, 30000)
+        return m and m.type == "pong"
+    end), timed(function()
+        a:send {type = "message", data = {conversation_id = conversation, client_msg_id = cid, content = cid}}
+        local m = b:want("new_message", 30000)
+        return m and m.data.client_msg_id == cid and a:want("message_ack", 30000)
+    end))
+    a.kept = nil
+end
+
+while true do
+    local f = io.open(stop)
+    if f then
+        f:close()
+        break
+    end
+    round()
+    P.pause(20)
+end
+io.write(("worst %d rounds %d\n"):format(worst, rounds))
