@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <lauxlib.h>
+#include <linux/filter.h>
 #include <lua.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -184,6 +185,17 @@ static int l_close(lua_State *L) {
         close(*fd);
         *fd = -1;
     }
+    return 0;
+}
+
+/* vanish(): from now on every packet for this socket is dropped unseen, so no ACK leaves: to the
+ * other side it is as if the machine were gone */
+static int l_vanish(lua_State *L) {
+    struct sock_filter drop = {BPF_RET | BPF_K, 0, 0, 0};
+    struct sock_fprog program = {1, &drop};
+    int fd = *socket_of(L);
+    if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0)
+        return luaL_error(L, "vanish: %s", strerror(errno));
     return 0;
 }
 
@@ -372,9 +384,9 @@ static void class_of(lua_State *L, const char *name, const luaL_Reg *methods, lu
 
 int luaopen_parley_spec(lua_State *L);
 int luaopen_parley_spec(lua_State *L) {
-    static const luaL_Reg socket_methods[] = {{"send", l_send},     {"recv", l_recv},
-                                              {"finish", l_finish}, {"close", l_close},
-                                              {"accept", l_accept}, {NULL, NULL}};
+    static const luaL_Reg socket_methods[] = {
+        {"send", l_send},     {"recv", l_recv},     {"finish", l_finish}, {"close", l_close},
+        {"accept", l_accept}, {"vanish", l_vanish}, {NULL, NULL}};
     static const luaL_Reg process_methods[] = {
         {"line", l_line}, {"kill", l_kill}, {"wait", l_wait}, {"pid", l_pid}, {NULL, NULL}};
     static const luaL_Reg functions[] = {

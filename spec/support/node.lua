@@ -13,9 +13,10 @@ node.slow = os.getenv("PARLEY_SLOW") and 5 or 1
 
 local running = setmetatable({}, {__mode = "k"})
 
---- Starts a node; conf: {["key"] = value}. Fails if it is not ready within 20 s.
-function node.start(conf, dir)
-    local self = setmetatable({dir = dir or P.tmpdir(), conf = conf or {}}, node)
+--- Starts a node; conf: {["key"] = value}; before: words before the command, such as {"prlimit", "--nofile=250"}. Fails if it is not
+--- ready within 20 s.
+function node.start(conf, dir, before)
+    local self = setmetatable({dir = dir or P.tmpdir(), conf = conf or {}, before = before or {}}, node)
     self:up()
     running[self] = true
     return self
@@ -39,7 +40,8 @@ end
 
 function node:up()
     self.log_path = self.dir .. "/log"
-    self.process = assert(P.spawn(node.arguments(self.dir, self.conf), self.log_path))
+    local args = table.move(self.before, 1, #self.before, 1, {})
+    self.process = assert(P.spawn(table.move(node.arguments(self.dir, self.conf), 1, 1000, #args + 1, args), self.log_path))
     local line, why = self.process:line(20000 * node.slow)
     while line and not line:find("^parleyd ready") do line, why = self.process:line(20000) end
     assert(line, "node is not ready: " .. tostring(why) .. "\n" .. self:log())
