@@ -135,7 +135,8 @@ describe("the checklist", function()
         for _, path in ipairs {"/api/users/me", "/api/users/" .. q.id, "/api/users/search?q=p", "/api/users/search?q=zzzzzz",
             "/api/contacts", "/api/contacts/requests", "/api/contacts/requests?direction=outgoing", "/api/blocks", "/api/presence",
             "/api/presence?user_ids=1", "/api/conversations", "/api/conversations/" .. empty, "/api/conversations/" .. chat,
-            "/api/conversations/" .. group .. "/members", "/api/conversations/" .. group .. "/requests", "/api/messages/history?conversation_id=" .. empty,
+            "/api/conversations/" .. group .. "/members", "/api/conversations/" .. group .. "/requests",
+            "/api/messages/history?conversation_id=" .. empty,
             "/api/messages/history?conversation_id=" .. group} do
             local r = p:get(path)
             local value = checked(r.body, path)

@@ -163,7 +163,8 @@ describe("unknown users in open mode", function()
         local function round(from)
             for i = from, from + 2999 do
                 local s = attack.raw(n, ("GET /ws?user_id=%d&device_id=d HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"
-                    .. "Connection: Upgrade\r\n" .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"):format(i, n.http_address))
+                    .. "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"):format(
+                    i, n.http_address))
                 assert.truthy(s:recv(65536):find("^HTTP/1.1 101"))
                 s:close(i % 2 == 0)
             end

@@ -1,6 +1,8 @@
 -- crash: kills a real node with -9 under load at random moments, again and again, and checks after each start that what was
--- acknowledged is there: same id, same seq, seqs 1..n without hole or double, the same ack for a repeated client_msg_id; and while
--- it runs, that each socket sees its pushes in rising order without gap. Prints its seed; the seed gives the same moments.
+-- acknowledged is there: same id, same seq, same text, seqs 1..n without hole or double, the same ack for a repeated client_msg_id,
+-- recalls with changes 1..n; that what was pushed is there too (nothing is pushed before it is stored); and while it runs, that each
+-- socket sees its pushes in rising order without gap and its acks before higher pushes. Messages go by WebSocket and HTTP. Some kills
+-- come while the node is still starting. Prints its seed; the seed gives the same moments.
 --
 --   lua5.4 spec/torture/crash.lua [SEED [KILLS]]      from the project's root, after tools/build parleyd parley_spec
 --
@@ -23,8 +25,18 @@ local function broken(format, ...)
     os.exit(1)
 end
 
--- what the server has promised: conversation -> {acked = {[cid of sender] = ack}, by_seq = {[seq] = cid}, sent = n}
+-- what the server has promised: conversation -> {acked = {[sender/cid] = ack}, pushed = the same of pushes, by_seq = {[seq] = sender/cid},
+-- recalled = {[message id] = change}, changes = n}
 local promised = {}
+
+-- a seq belongs to one message, whoever tells it
+local function note_seq_owner(conversation, key, seq)
+    local book = promised[conversation]
+    if book.by_seq[seq] and book.by_seq[seq] ~= key then
+        broken("seq %d of %d was given to %s and to %s", seq, conversation, book.by_seq[seq], key)
+    end
+    book.by_seq[seq] = key
+end
 
 local function note_ack(conversation, who, ack)
     local book, key = promised[conversation], who .. "/" .. ack.client_msg_id
@@ -32,11 +44,16 @@ local function note_ack(conversation, who, ack)
     if before and (before.message_id ~= ack.message_id or before.seq ~= ack.seq) then
         broken("%s was acked as id %d seq %d, now as id %d seq %d", key, before.message_id, before.seq, ack.message_id, ack.seq)
     end
-    if book.by_seq[ack.seq] and book.by_seq[ack.seq] ~= key then
-        broken("seq %d of %d was given to %s and to %s", ack.seq, conversation, book.by_seq[ack.seq], key)
-    end
+    note_seq_owner(conversation, key, ack.seq)
     book.acked[key] = ack
-    book.by_seq[ack.seq] = key
+end
+
+local function note_push(data)
+    local book, key = promised[data.conversation_id], data.sender_id .. "/" .. data.client_msg_id
+    local text = data.content.text and data.content.text.text
+    if text ~= data.client_msg_id and data.status == "normal" then broken("text of %s is %s", key, tostring(text)) end
+    note_seq_owner(data.conversation_id, key, data.seq)
+    book.pushed[key] = {message_id = data.message_id, seq = data.seq}
 end
 
 -- one device: sends to its conversations in turn and reads everything
@@ -48,27 +65,28 @@ end
 
 local function send_one(d)
     local conversation = d.conversations[d.person.sent % #d.conversations + 1]
-    local cid
+    local cid, repeated
     if #d.person.unsure > 0 and math.random(4) == 1 then
         local again = table.remove(d.person.unsure) -- outcome unknown since a kill: ask again
-        conversation, cid = again[1], again[2]
+        conversation, cid, repeated = again[1], again[2], true
     else
         cid = "m" .. d.person.sent
     end
     d.person.sent = d.person.sent + 1
-    d.waiting[cid .. "@" .. conversation] = {conversation, cid}
+    d.waiting[cid .. "@" .. conversation] = {conversation, cid, repeated}
     d.count = d.count + 1
     return d.socket:send {type = "message", data = {conversation_id = conversation, client_msg_id = cid, content = cid}}
 end
 
 -- the seqs a device has seen must rise by one: pushes of others, acks of its own
-local function note_seq(d, conversation, seq, own)
+local function note_seq(d, conversation, seq, own, repeated)
     local s = d.last[conversation]
     if not s then
         s = {own = {}}
         d.last[conversation] = s
     end
     if own then
+        if not repeated and s.at and seq < s.at then broken("ack of seq %d of %d after the push of seq %d", seq, conversation, s.at) end
         s.own[seq] = true
         return
     end
@@ -94,13 +112,16 @@ end
 local function on_message(d, m)
     local data = m.data or {}
     if m.type == "message_ack" then
-        d.waiting[data.client_msg_id .. "@" .. data.conversation_id] = nil
+        local place = data.client_msg_id .. "@" .. data.conversation_id
+        local asked = d.waiting[place]
+        if not asked then broken("an ack of %s, which was not asked for", place) end
+        d.waiting[place] = nil
         d.count = d.count - 1
         note_ack(data.conversation_id, d.person.id, data)
-        note_seq(d, data.conversation_id, data.seq, true)
+        note_seq(d, data.conversation_id, data.seq, true, asked[3])
     elseif m.type == "new_message" then
-        note_seq(d, data.conversation_id, data.seq, data.sender_id == d.person.id)
-        if data.content.text.text ~= data.client_msg_id then broken("text of %s is %s", data.client_msg_id, data.content.text.text) end
+        note_push(data)
+        note_seq(d, data.conversation_id, data.seq)
     elseif m.type == "resync" then
         d.last[data.conversation_id] = nil
     elseif m.type == "error" then
@@ -117,6 +138,24 @@ local function drain(d)
     end
 end
 
+-- a message by HTTP, and now and then a recall of it
+local function one_by_http(d)
+    local conversation = d.conversations[math.random(#d.conversations)]
+    local cid = "h" .. d.person.sent
+    d.person.sent = d.person.sent + 1
+    local r = d.person:post("/api/messages", {conversation_id = conversation, client_msg_id = cid, text = cid})
+    if r.status ~= 200 then broken("a send by HTTP got %d %s", r.status, r.body) end
+    local m = r.json.data
+    note_ack(conversation, d.person.id, {client_msg_id = cid, message_id = m.id, seq = m.seq})
+    if math.random(4) > 1 then return end
+    r = d.person:post("/api/messages/" .. m.id .. "/revoke")
+    if r.status ~= 200 then broken("a recall got %d %s", r.status, r.body) end
+    local book = promised[conversation]
+    if r.json.data.change ~= book.changes + 1 then broken("change %d of %d after %d", r.json.data.change, conversation, book.changes) end
+    book.changes = book.changes + 1
+    book.recalled[m.id] = book.changes
+end
+
 local function load_until(devices, stop)
     local socks = {}
     for i, d in ipairs(devices) do socks[i] = d.socket.sock end
@@ -126,6 +165,7 @@ local function load_until(devices, stop)
                 if not send_one(d) then return end
             end
         end
+        if math.random(3) == 1 then one_by_http(devices[math.random(#devices)]) end
         local i = P.poll(socks, math.max(0, stop - P.now()))
         if i then
             for _, d in ipairs(devices) do
@@ -159,12 +199,23 @@ local function check_stored(person, conversation)
         if by_key[key] then broken("%s is stored twice: seqs %d and %d", key, by_key[key].seq, m.seq) end
         by_key[key] = m
     end
-    for key, ack in pairs(promised[conversation].acked) do
-        local m = by_key[key]
-        if not m then broken("acknowledged %s (seq %d of %d) is lost", key, ack.seq, conversation) end
-        if m.id ~= ack.message_id or m.seq ~= ack.seq then
-            broken("%s was acked as id %d seq %d, stored as id %d seq %d", key, ack.message_id, ack.seq, m.id, m.seq)
+    local book = promised[conversation]
+    for _, what in ipairs {"acked", "pushed"} do
+        for key, told in pairs(book[what]) do
+            local m = by_key[key]
+            if not m then broken("%s %s (seq %d of %d) is lost", what, key, told.seq, conversation) end
+            if m.id ~= told.message_id or m.seq ~= told.seq then
+                broken("%s was %s as id %d seq %d, stored as id %d seq %d", key, what, told.message_id, told.seq, m.id, m.seq)
+            end
+            local want = book.recalled[m.id] and "recalled" or "normal"
+            if m.status ~= want then broken("%s is %s, not %s", key, m.status, want) end
+            if want == "normal" and m.body.text.text ~= m.client_msg_id then broken("text of %s is stored as %s", key, m.body.text.text) end
         end
+    end
+    local brief = person:get("/api/conversations/" .. conversation).json.data
+    if brief.latest_seq ~= n or brief.latest_change ~= book.changes or brief.unread ~= n - brief.read_seq then
+        broken("%d says latest_seq %d, change %d, unread %d, read %d; %d are stored, %d recalled", conversation, brief.latest_seq,
+            brief.latest_change, brief.unread, brief.read_seq, n, book.changes)
     end
     return n
 end
@@ -205,7 +256,7 @@ for i = 1, GROUPS do
     local others = {}
     for k = 2, SENDERS do others[k - 1] = people[k] end
     conversations[i] = people[1]:group(others, "torture " .. i)
-    promised[conversations[i]] = {acked = {}, by_seq = {}}
+    promised[conversations[i]] = {acked = {}, pushed = {}, by_seq = {}, recalled = {}, changes = 0}
 end
 
 local total = 0
@@ -223,6 +274,12 @@ for kill = 1, kills do
     end
     n.process:wait(5000)
     n.client = nil
+    if math.random(3) == 1 then -- once more, while it starts
+        local early = P.spawn(node.arguments(n.dir, n.conf), n.log_path)
+        P.pause(math.random(0, 60))
+        early:kill(9)
+        early:wait(5000)
+    end
     n:up()
     total = 0
     for _, conversation in ipairs(conversations) do total = total + check_stored(people[1], conversation) end
