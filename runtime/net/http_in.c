@@ -144,7 +144,8 @@ void http_settle(net_conn_t *c) {
         conn_finish(c, 0);
     else if ((c->flags & F_EOF) && c->http->open && c->http->stage != HTTP_AT_END)
         conn_cut(c); /* its body will never be whole */
-    else if (timer != c->timer || timer == TIMER_IDLE || (c->flags & F_MOVED))
+    else if (timer != c->timer || timer == TIMER_IDLE ||
+             (timer == TIMER_STALL && (c->flags & F_MOVED)))
         timer_put(c, timer);
 }
 

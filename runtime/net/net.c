@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "net/net_in.h"
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +156,7 @@ net_t *net_new(runtime_t *rt, const conf_t *conf, const net_handler_t *handler) 
 
 int net_listen(net_t *net, const net_listener_conf_t *conf, char *fault, size_t room) {
     net_listener_t *l = pool_zalloc(sizeof *l);
+    assert(conf->id < 256);
     l->id = conf->id;
     l->cert = conf->tls_cert ? strdup(conf->tls_cert) : NULL;
     l->key = conf->tls_key ? strdup(conf->tls_key) : NULL;

@@ -51,7 +51,7 @@ typedef struct net_handler {
 
 typedef struct net_listener_conf {
     const char *address;            /* host:port; port 0 picks one, the same on every worker */
-    uint32_t id;                    /* given back by net_listener */
+    uint32_t id;                    /* below 256; given back by net_listener */
     const char *tls_cert, *tls_key; /* PEM files, NULL = plain */
 } net_listener_conf_t;
 

@@ -297,6 +297,45 @@ SPEC("refuses beyond net.max_connections and lets in again afterwards") {
     world_stop();
 }
 
+static uint64_t cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+SPEC("turns away who comes at the descriptor limit, does not spin, and recovers") {
+    world_start();
+    int64_t before = stat_read(STAT_CONNECTIONS_REFUSED);
+    int a = dial(), waiting = socket(AF_INET, SOCK_STREAM, 0), extra[64], n = 0;
+    CHECK(wait_for(&opened, 1));
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)world_port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct rlimit old, low;
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = old;
+    low.rlim_cur = (rlim_t)waiting + 3;
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    while (n < 64 && (extra[n] = open("/dev/null", O_RDONLY)) >= 0)
+        n++;
+    CHECK(connect(waiting, (struct sockaddr *)&at, sizeof at) == 0);
+    CHECK(wait_stat(STAT_CONNECTIONS_REFUSED, before + 1));
+    hear_end(waiting);
+    CHECK_INT(heard_len, 0);
+    uint64_t cpu = cpu_ns();
+    nanosleep(&(struct timespec){0, 100000000}, NULL);
+    CHECK(cpu_ns() - cpu < 50000000);
+    while (n)
+        close(extra[--n]);
+    setrlimit(RLIMIT_NOFILE, &old);
+    close(waiting);
+    int b = dial();
+    say_text(b, GET("/hello"));
+    CHECK(hear(b, "hello", 1));
+    close(a);
+    close(b);
+    world_stop();
+}
+
 SPEC("takes nobody after net_stop_accepting, and serves who is there") {
     world_start();
     int fd = dial();

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,7 +41,8 @@ static net_t *world_net;
 static int world_port;
 static _Atomic uint64_t opened, ended, requests, messages, controls, rooms;
 static _Atomic int last_code, body_calls;
-static _Atomic uint64_t life_moved, queue_seen;
+static _Atomic uint64_t life_seen, queue_seen;
+static net_life_t life;
 static const char *world_file = "/dev/null";
 
 static void add_accept(const http_request_t *req, char out[32]) {
@@ -177,9 +179,8 @@ static void guest_message(actor_t *self, void *state, net_conn_t *c, bool text, 
         push(c, at + 5, len - 5);
         queue_seen = net_queued(c);
     } else if (says(at, len, "life")) {
-        net_life_t l;
-        net_life(c, &l);
-        life_moved = l.last_moved_ns;
+        net_life(c, &life);
+        life_seen++;
     } else if (text) {
         net_ws_text(c, (slice_t){at, len});
     } else {

@@ -206,11 +206,37 @@ SPEC("queues by reference for a slow peer, tells how much waits, and when there 
     }
     CHECK(wait_for(&rooms, 1));
     CHECK(wait_stat(STAT_QUEUE_BYTES, 0));
-    say_message(fd, "life");
-    CHECK(wait_for(&life_moved, 1));
     say_message(fd, "end");
     CHECK_INT(hear_frame(fd), WS_TEXT);
     CHECK_TEXT(heard, heard_len, "end");
+    close(fd);
+    world_stop();
+}
+
+static void ask_life(int fd) {
+    uint64_t before = life_seen;
+    say_message(fd, "life");
+    wait_for(&life_seen, before + 1);
+}
+
+SPEC("tells a peer that takes bytes from one whose window is closed") {
+    world_start();
+    int fd = dial_ws();
+    ask_life(fd);
+    CHECK(life.last_recv_ns > 0 && life.last_moved_ns > 0 && !life.zero_window);
+    say_message(fd, "push 10000");
+    for (int i = 0; i < 1000 && !life.zero_window; i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        ask_life(fd);
+    }
+    CHECK(life.zero_window);
+    uint64_t moved = life.last_moved_ns, received = life.last_recv_ns;
+    ask_life(fd);
+    CHECK(life.last_moved_ns <= moved + 1000000 && life.last_recv_ns >= received);
+    for (int i = 0; i < 10000; i++)
+        CHECK_INT(hear_frame(fd), WS_TEXT);
+    ask_life(fd);
+    CHECK(life.last_moved_ns > moved && !life.zero_window);
     close(fd);
     world_stop();
 }
