@@ -87,7 +87,7 @@ struct net_conn {
     net_addr_t peer;
     uint32_t acked, acked_ms; /* net_life: low bits of what the peer acknowledged, and when */
 };
-_Static_assert(sizeof(struct net_conn) <= 208, "an idle socket must stay cheap");
+_Static_assert(sizeof(struct net_conn) <= 176, "an idle socket must stay cheap");
 
 typedef struct conn_list {
     net_conn_t *first, *last;
