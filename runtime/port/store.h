@@ -73,9 +73,10 @@ void store_append_add(store_append_t *a, const store_append_item_t *item); /* co
 /* Takes a. The answer (reply_verb, cookie; err for all of them) has per item, in order, a
  * store_appended. A repeated (conversation, sender, client_msg_id), also of an earlier item of the
  * same append, stores nothing and gets what is stored, and those behind it close up: seqs of the
- * new ones run first_seq, first_seq+1, .. without hole. ERR_STALE: first_seq is not the next one
- * (somebody else wrote, or a hole would arise); nothing is stored. After ERR_TIMEOUT the owner
- * reads the highest seq anew before it goes on. */
+ * new ones run first_seq, first_seq+1, .. without hole. So does one whose reply_to is no stored
+ * message of this conversation: id 0. ERR_STALE: first_seq is not the next one (somebody else
+ * wrote, or a hole would arise); nothing is stored. After ERR_TIMEOUT the owner reads the highest
+ * seq anew before it goes on. */
 void store_append_run(store_t *s, actor_t *self, store_append_t *a, uint32_t timeout_ms,
                       uint32_t reply_verb, uint64_t cookie);
 typedef struct store_appended {

@@ -21,6 +21,7 @@ enum {
     SQL_UNDO,
     SQL_INSERT,
     SQL_STORED,
+    SQL_TARGET,
     SQL_LAST_SEQ,
     SQL_TAKE_BACK,
     SQL_COUNT

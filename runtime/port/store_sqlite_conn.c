@@ -102,6 +102,7 @@ static const char *const own_sql[SQL_COUNT] = {
                    " reply_to, content) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [SQL_STORED] = "SELECT id, seq, at_ms FROM message"
                    " WHERE conversation = ? AND sender = ? AND client_msg_id = ?",
+    [SQL_TARGET] = "SELECT 1 FROM message WHERE id = ? AND conversation = ?",
     [SQL_LAST_SEQ] = "SELECT max(seq) FROM message WHERE conversation = ?",
     [SQL_TAKE_BACK] = "DELETE FROM message WHERE id BETWEEN ? AND ?"};
 

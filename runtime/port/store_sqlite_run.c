@@ -156,6 +156,20 @@ static int find_stored(store_conn_t *c, int64_t conversation, const store_append
     return rc == SQLITE_DONE ? ERR_STALE : sqlite_failed(c, rc, "append");
 }
 
+/* Is the message that is replied to one of this conversation? ERR_STALE: no. */
+static int find_target(store_conn_t *c, int64_t conversation, int64_t message) {
+    sqlite3_stmt *st = sqlite_own(c, SQL_TARGET);
+    if (!st)
+        return ERR_IO;
+    sqlite3_bind_int64(st, 1, message);
+    sqlite3_bind_int64(st, 2, conversation);
+    int rc = sqlite3_step(st);
+    sqlite3_reset(st);
+    if (rc == SQLITE_ROW)
+        return ERR_OK;
+    return rc == SQLITE_DONE ? ERR_STALE : sqlite_failed(c, rc, "append");
+}
+
 /* A first_seq behind the next one would leave a hole for ever. One below it is found out by the
  * index. */
 static int check_first(store_conn_t *c, const store_append_head_t *head) {
@@ -183,20 +197,36 @@ static void take_back(store_conn_t *c, int64_t first_id) {
         c->lost = true;
 }
 
+/* A reply whose target is not there: a repeat all the same, or refused (id 0). */
+static int append_reply(store_conn_t *c, int64_t conversation, const store_append_item_t *item,
+                        store_appended_t *out) {
+    int err = find_target(c, conversation, item->reply_to);
+    if (err != ERR_STALE)
+        return err;
+    *out = (store_appended_t){0};
+    err = find_stored(c, conversation, item, out);
+    return err == ERR_STALE || err == ERR_OK ? ERR_STALE : err;
+}
+
 static int append_all(store_conn_t *c, sqlite3_stmt *st, const store_append_head_t *head,
                       slice_t items, store_appended_t *out) {
     int64_t seq = head->first_seq;
     sqlite3_bind_int64(st, 2, head->conversation);
     for (uint32_t i = 0; i < head->count; i++) {
         store_append_item_t item = store_next_item(&items);
+        int err = item.reply_to ? append_reply(c, head->conversation, &item, &out[i]) : ERR_OK;
+        if (err == ERR_STALE)
+            continue;
+        if (err != ERR_OK)
+            return err;
         int rc = insert(c, st, &item, c->next_id, seq);
         if (rc == SQLITE_DONE) {
             out[i] = (store_appended_t){c->next_id++, seq++, item.at_ms, false};
             continue;
         }
-        int err = rc == SQLITE_CONSTRAINT_UNIQUE && !sqlite3_get_autocommit(c->db)
-                      ? find_stored(c, head->conversation, &item, &out[i])
-                      : sqlite_failed(c, rc, "append");
+        err = rc == SQLITE_CONSTRAINT_UNIQUE && !sqlite3_get_autocommit(c->db)
+                  ? find_stored(c, head->conversation, &item, &out[i])
+                  : sqlite_failed(c, rc, "append");
         if (err != ERR_OK)
             return err;
     }

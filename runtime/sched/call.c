@@ -207,7 +207,8 @@ void actor_reply(actor_t *self, msg_t *m, int err, msg_t *reply) {
         msg_free(reply);
     if (m->flags & MSG_KEPT) {
         open_remove(self, m);
-        msg_free(m);
+        if (!(m->flags & MSG_HANDLING))
+            msg_free(m);
     }
 }
 

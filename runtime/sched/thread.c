@@ -74,6 +74,8 @@ static bool stop_among(msg_t **batch, uint32_t n) {
  * done then. */
 static void handle_batch(actor_t *a, msg_t **batch, uint32_t n) {
     bool stop = stop_among(batch, n);
+    for (uint32_t i = 0; i < n; i++)
+        batch[i]->flags |= MSG_HANDLING;
     if (a->cls->handle_batch)
         a->cls->handle_batch(a, a->state, batch, n);
     else

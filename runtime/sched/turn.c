@@ -13,6 +13,7 @@ void turn_clock(worker_t *w) {
 /* After the handler: a request that was neither answered nor kept has nobody left who could answer
  * it. */
 void msg_done(runtime_t *rt, actor_t *a, msg_t *m) {
+    m->flags &= (uint16_t)~MSG_HANDLING;
     if (m->flags & MSG_KEPT)
         return;
     if (m->call_id && (m->flags & MSG_REQUEST))
@@ -82,6 +83,7 @@ static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
         return;
     }
     a->last_ns = w->now_ns;
+    m->flags |= MSG_HANDLING;
     a->cls->handle(a, a->state, m);
     msg_done(w->rt, a, m);
 }

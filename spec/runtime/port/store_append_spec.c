@@ -48,6 +48,41 @@ SPEC("gives the same id, seq and time to a repeated client_msg_id, and closes up
     stage_free();
 }
 
+static void add_reply(store_append_t *a, int64_t reply_to, const char *id) {
+    store_append_add(a, &(store_append_item_t){.sender = 1,
+                                               .reply_to = reply_to,
+                                               .at_ms = 1000,
+                                               .content_type = 1,
+                                               .client_msg_id = slice_of(id),
+                                               .content = SLICE("{}")});
+}
+
+SPEC("a reply to nothing of its conversation is not stored, and the others close up") {
+    stage_new();
+    CHECK(store_up());
+    store_append_t *a = store_append_new(7, 1, 1);
+    add_item(a, 1, "a", 1000);
+    int64_t target = appended(append_run(a), 0).id;
+    a = store_append_new(8, 1, 1);
+    add_item(a, 1, "foreign", 1000);
+    int64_t foreign = appended(append_run(a), 0).id;
+    a = store_append_new(7, 2, 1);
+    add_reply(a, foreign, "b");
+    add_reply(a, target, "c");
+    add_reply(a, foreign, "a"); /* a repeat is one whatever it replies to */
+    add_reply(a, target + 1000, "d");
+    add_reply(a, target, "e");
+    stage_answer_t *r = append_run(a);
+    CHECK_INT(r->err, ERR_OK);
+    static const int64_t seqs[] = {0, 2, 1, 0, 3};
+    for (size_t i = 0; i < 5; i++)
+        CHECK_INT(appended(r, i).seq, seqs[i]);
+    CHECK_INT(appended(r, 0).id, 0);
+    CHECK_INT(appended(r, 2).id, target);
+    store_down();
+    stage_free();
+}
+
 SPEC("the same client_msg_id of another sender or conversation is another message") {
     stage_new();
     CHECK(store_up());

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SAY = MSG_USER, ASK, TELL, TICK, QUIT, CRASH, KEEP, GO, BLOCK };
+enum { SAY = MSG_USER, ASK, TELL, TICK, QUIT, CRASH, KEEP, KEEP_REPLY, GO, BLOCK };
 
 static _Atomic uint64_t seen, ended, begun, downs, ticks, wrong, answers[8];
 static _Atomic int last_err;
@@ -99,6 +99,11 @@ static void listen_handle(actor_t *self, void *state, msg_t *m) {
         break;
     case ASK:
         actor_reply(self, m, ERR_OK, NULL);
+        break;
+    case KEEP_REPLY:
+        actor_keep(self, m);
+        actor_reply(self, m, ERR_EXISTS, NULL);
+        seen++;
         break;
     case GO:
         seen++; /* a request that nobody answers */
@@ -288,6 +293,23 @@ SPEC("gives exactly one answer to each request: reply, GONE, FULL, TIMEOUT, nobo
     CHECK(balanced(rt));
     stop(rt);
     CHECK_INT(answers[0], 6);
+}
+
+SPEC("lets a handler keep a request and answer it at once, on a worker and in a thread") {
+    static const actor_place_t places[] = {ACTOR_FREE, ACTOR_THREAD};
+    for (int i = 0; i < 2; i++) {
+        runtime_t *rt = start(1);
+        static actor_class_t keeper;
+        keeper = listener;
+        keeper.place = places[i];
+        actor_ref_t by = actor_spawn(rt, NULL, &asker, 0, -1, NULL);
+        actor_ref_t to = actor_spawn(rt, NULL, &keeper, 0, -1, NULL);
+        ask(rt, by, to, KEEP_REPLY, 0);
+        CHECK(wait_for(&answers[0], 1));
+        CHECK_INT(last_err, ERR_EXISTS);
+        CHECK(balanced(rt));
+        stop(rt);
+    }
 }
 
 SPEC("fires timers, not the cancelled ones, and drops the rest with the actor") {
