@@ -407,7 +407,7 @@ static const actor_class_t parent = {
 
 SPEC("restarts a crashed actor in place, at most 3 times in 10 s, then its parent fails") {
     runtime_t *rt = start(2);
-    actor_ref_t child;
+    actor_ref_t child = ACTOR_NONE;
     actor_ref_t top = actor_spawn(rt, NULL, &parent, 0, 0, &child);
     for (uint64_t i = 1; i <= 3; i++) {
         CHECK_INT(runtime_send(rt, child, msg_new(CRASH, 0)), ERR_OK);
