@@ -80,6 +80,7 @@ void runtime_worker_hook(runtime_t *rt,
 }
 
 static void *worker_thread(void *arg) {
+    pthread_setname_np(pthread_self(), "worker");
     worker_main(arg);
     return NULL;
 }

@@ -134,6 +134,9 @@ static void turn(worker_t *w, actor_t *a) {
 static void *thread_main(void *arg) {
     worker_t *w = arg;
     worker_current = w;
+    char name[16]; /* what top and perf show; the kernel takes no more */
+    snprintf(name, sizeof name, "%s", w->only ? w->only->cls->name : "port");
+    pthread_setname_np(pthread_self(), name);
     while (!quits(w) && w->only) {
         bool token = sleep_here(w);
         turn_clock(w);
