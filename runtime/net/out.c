@@ -10,11 +10,12 @@
 #define COPY_MAX    192                         /* up to here a copy is cheaper than a reference */
 #define QUEUE_LIMIT (16u << 20)                 /* whoever lets that much wait has lost control */
 
-/* Drops what cannot be sent any more. */
-static bool takes(net_conn_t *c, size_t len) {
+/* Drops what cannot be sent any more. What waits already decides: one message alone may be larger
+ * (ws.max_frame). */
+static bool takes(net_conn_t *c) {
     if (c->flags & F_ENDING)
         return false;
-    if (len + c->queued <= QUEUE_LIMIT)
+    if (c->queued <= QUEUE_LIMIT)
         return true;
     conn_cut(c);
     return false;
@@ -39,7 +40,7 @@ static out_node_t *append(net_conn_t *c, size_t cap) {
 }
 
 char *out_room(net_conn_t *c, size_t len) {
-    if (!takes(c, len))
+    if (!takes(c))
         return NULL;
     out_node_t *n = c->tail;
     if (!n || n->cap == 0 || n->cap - n->off - n->len < len) {
@@ -73,7 +74,7 @@ void out_add(net_conn_t *c, const void *at, size_t len) {
 
 void out_block(net_conn_t *c, block_t *b, uint32_t off, uint32_t len) {
     out_node_t *n = c->tail;
-    if (len == 0 || !takes(c, len))
+    if (len == 0 || !takes(c))
         return;
     if (n && n->block == b && n->off + n->len == off) {
         n->len += len;
@@ -90,7 +91,7 @@ void out_block(net_conn_t *c, block_t *b, uint32_t off, uint32_t len) {
 }
 
 void out_file(net_conn_t *c, int fd, uint64_t off, uint64_t len) {
-    if (len == 0 || !takes(c, 0)) {
+    if (len == 0 || !takes(c)) {
         close(fd);
         return;
     }
