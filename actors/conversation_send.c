@@ -4,7 +4,6 @@
  * next seqs. Repeats among them are the store's to find. */
 #include "actors/conversation_in.h"
 #include "base/log.h"
-#include "base/stat.h"
 
 enum { APPEND_TIMEOUT_MS = 10000, LOOK_TIMEOUT_MS = 5000 };
 
@@ -222,7 +221,6 @@ static void fan_one(conv_t *c, fan_t *f, fanout_t *head, const msg_t *m,
     fan_messages_frame(f, item, &row);
     c->latest = c->fanned = a->seq;
     conv_own_send(c, s->user, a->seq, device_of(s));
-    stat_add(actor_ref_eq(s->conn, ACTOR_NONE) ? STAT_MESSAGES_HTTP : STAT_MESSAGES_WS, 1);
 }
 
 static void answer_sends(conv_t *c, const store_appended_t *a) {

@@ -1,19 +1,6 @@
 /* The promises of conversation.h: order, idempotency, refusals, what happens when the store or a
  * hub does not do its part. What SQL does is promised elsewhere. */
-#include "spec/actors/conversation_stage.h"
-
-#define SENT(n, want_seq)                                                                          \
-    do {                                                                                           \
-        answer_t *spec_a = answer(n);                                                              \
-        CHECK_INT(spec_a->err, ERR_OK);                                                            \
-        CHECK_INT(spec_a->sent.seq, want_seq);                                                     \
-    } while (0)
-#define REFUSED(n, want_err, want_text)                                                            \
-    do {                                                                                           \
-        answer_t *spec_a = answer(n);                                                              \
-        CHECK_INT(spec_a->err, want_err);                                                          \
-        CHECK_TEXT(spec_a->text, strlen(spec_a->text), want_text);                                 \
-    } while (0)
+#include "spec/actors/conversation_fake.h"
 
 /* --- sending --- */
 
@@ -306,26 +293,26 @@ SPEC("a full hub gets everything in order later, and the others do not wait for 
 }
 
 SPEC("a hub that stays full holds back storing, not memory") {
-    static int n[1400];
+    enum { ALONE = 4 + 64, MANY = ALONE + 1700 };
+    static int n[MANY];
     int busy = 0;
     open_stage(2);
     online_on = 3;
     hub_stalled = true;
-    for (int i = 0; i < 80 && i < 1400; i++) {
+    for (int i = 0; i < ALONE; i++) { /* what the hub takes, then what is kept for it */
         n[i] = send_n(28, i);
-        if (i < 64)
-            SENT(n[i], i + 1);
+        SENT(n[i], i + 1);
     }
-    for (int i = 80; i < 1400; i++)
+    for (int i = ALONE; i < MANY; i++) /* one more batch at most, the next two, refusals */
         n[i] = send_n(28, i);
-    CHECK_INT(answer(n[1399])->err, ERR_BUSY);
+    CHECK_INT(answer(n[MANY - 1])->err, ERR_BUSY);
     pthread_mutex_lock(&lock);
     hub_stalled = false;
     pthread_mutex_unlock(&lock);
-    for (int i = 0; i < 1400; i++)
+    for (int i = 0; i < MANY; i++)
         busy += answer(n[i])->err == ERR_BUSY;
-    CHECK(busy > 0);
-    CHECK_INT(db.row_count, 1400 - busy);
+    CHECK(busy >= 1700 - 500 - 1024);
+    CHECK_INT(db.row_count, MANY - busy);
     char text[40];
     snprintf(text, sizeof text, "hub1 message %d ", db.row_count);
     CHECK(logged(text));
@@ -514,13 +501,6 @@ SPEC("an idle conversation folds and goes; the next message finds everything as 
 
 /* --- recall --- */
 
-#define RECALLED(n, want)                                                                          \
-    do {                                                                                           \
-        answer_t *spec_a = answer(n);                                                              \
-        CHECK_INT(spec_a->err, ERR_OK);                                                            \
-        CHECK_INT(spec_a->recalled.change, want);                                                  \
-    } while (0)
-
 SPEC("a recall takes the content away, counts a change and tells all members") {
     open_stage(2);
     SENT(send_as(35, "a"), 1);
@@ -624,13 +604,12 @@ SPEC("a stop finishes what was accepted and refuses the rest") {
     for (int i = 0; i < 20; i++)
         n[i] = send_n(28, i);
     SENT(n[0], 2);
-    runtime_stop(rt, 2000);
+    stage_stop();
     int acked = 1;
     for (int i = 0; i < 20; i++)
         acked += answers[n[i]].there && answers[n[i]].err == ERR_OK;
     CHECK(db.row_count >= acked);
-    runtime_free(rt);
-    conf_free(conf);
+    stage_free();
 }
 
 /* --- the wire forms --- */
