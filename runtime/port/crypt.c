@@ -10,15 +10,16 @@
 #define THREADS_MAX 64
 
 enum { CRYPT_HASH = MSG_USER, CRYPT_VERIFY };
-typedef struct crypt_request { /* behind it password and hash */
-    uint32_t password_len, hash_len;
-} crypt_request_t;
-
 typedef struct crypt_thread {
     crypt_t *crypt;
     actor_ref_t ref;
     _Atomic uint32_t queued;
 } crypt_thread_t;
+
+typedef struct crypt_request { /* behind it password and hash */
+    crypt_thread_t *thread;    /* that counts it among those that wait; NULL: counted out */
+    uint32_t password_len, hash_len;
+} crypt_request_t;
 
 struct crypt {
     runtime_t *rt;
@@ -50,12 +51,19 @@ static int work(const crypt_t *c, const msg_t *m, msg_t **reply) {
     return err;
 }
 
+static void count_out(crypt_request_t *r) {
+    if (!r->thread)
+        return;
+    atomic_fetch_sub_explicit(&r->thread->queued, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&r->thread->crypt->queued, 1, memory_order_relaxed);
+    r->thread = NULL;
+}
+
 static void answer(actor_t *self, crypt_thread_t *t, msg_t *m) {
     msg_t *reply = NULL;
     bool late = m->deadline_ns && runtime_now_ns(t->crypt->rt) >= m->deadline_ns;
     int err = late ? ERR_TIMEOUT : work(t->crypt, m, &reply);
-    atomic_fetch_sub_explicit(&t->queued, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&t->crypt->queued, 1, memory_order_relaxed);
+    count_out(msg_data(m, crypt_request_t));
     actor_reply(self, m, err, reply);
 }
 
@@ -103,7 +111,10 @@ void crypt_close(crypt_t *c) {
 }
 
 /* --- requests --- */
-static void wipe(msg_t *m) {
+
+/* However it ends, also by the runtime at its deadline: counted out, the password wiped. */
+static void end(msg_t *m) {
+    count_out(msg_data(m, crypt_request_t));
     sodium_memzero(m->data, m->size);
 }
 
@@ -116,15 +127,15 @@ static crypt_thread_t *pick(crypt_t *c) {
     return best;
 }
 
-static msg_t *message(uint32_t verb, slice_t password, slice_t hash) {
-    crypt_request_t r = {(uint32_t)password.len, (uint32_t)hash.len};
+static msg_t *message(crypt_thread_t *t, uint32_t verb, slice_t password, slice_t hash) {
+    crypt_request_t r = {t, (uint32_t)password.len, (uint32_t)hash.len};
     msg_t *m = msg_new(verb, sizeof r + password.len + hash.len);
     memcpy(m->data, &r, sizeof r);
     if (password.len)
         memcpy(m->data + sizeof r, password.at, password.len);
     if (hash.len)
         memcpy(m->data + sizeof r + password.len, hash.at, hash.len);
-    m->drop = wipe; /* however it ends, the password goes with it */
+    m->drop = end;
     return m;
 }
 
@@ -137,7 +148,7 @@ static void ask(crypt_t *c, actor_t *self, uint32_t verb, slice_t password, slic
     }
     crypt_thread_t *t = pick(c);
     atomic_fetch_add_explicit(&t->queued, 1, memory_order_relaxed);
-    actor_request(self, t->ref, message(verb, password, hash), timeout_ms, reply_verb, cookie);
+    actor_request(self, t->ref, message(t, verb, password, hash), timeout_ms, reply_verb, cookie);
 }
 
 void crypt_hash(crypt_t *c, actor_t *self, slice_t password, uint32_t timeout_ms,

@@ -91,8 +91,12 @@ bool store_op_writes(const store_t *s, int op) {
 
 /* --- requests --- */
 
-/* Counts a request in; what is counted in is counted out when it is answered. Relaxed: sums that
- * bound, they order nothing. */
+static uint64_t bytes_of(const msg_t *m) {
+    return m->size + (m->body ? m->body->len : 0u);
+}
+
+/* Counts a request in; it is counted out when it is answered. Relaxed: sums that bound, they order
+ * nothing. */
 static bool admit(store_t *s, store_port_t *p, uint64_t bytes) {
     uint32_t queued = atomic_fetch_add_explicit(&p->queued, 1, memory_order_relaxed);
     uint64_t held = atomic_fetch_add_explicit(&p->bytes, bytes, memory_order_relaxed);
@@ -102,6 +106,15 @@ static bool admit(store_t *s, store_port_t *p, uint64_t bytes) {
     atomic_fetch_sub_explicit(&p->bytes, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
     return false;
+}
+
+void store_count_out(msg_t *m) {
+    store_head_t *head = msg_data(m, store_head_t);
+    if (!head->port)
+        return;
+    atomic_fetch_sub_explicit(&head->port->queued, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&head->port->bytes, bytes_of(m), memory_order_relaxed);
+    head->port = NULL;
 }
 
 /* The one with the shortest queue; the start moves on so that equals take turns. */
@@ -127,8 +140,9 @@ typedef struct waits {
 
 /* Takes m. */
 static void request(store_t *s, actor_t *self, store_port_t *p, msg_t *m, waits_t w) {
-    uint64_t bytes = m->size + (m->body ? m->body->len : 0);
-    if (admit(s, p, bytes)) {
+    if (admit(s, p, bytes_of(m))) {
+        msg_data(m, store_head_t)->port = p;
+        m->drop = store_count_out;
         actor_request(self, p->ref, m, w.timeout_ms, w.verb, w.cookie);
         return;
     }
@@ -138,7 +152,7 @@ static void request(store_t *s, actor_t *self, store_port_t *p, msg_t *m, waits_
 
 void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeout_ms,
                uint32_t reply_verb, uint64_t cookie) {
-    store_run_head_t head = {.count = 1};
+    store_head_t head = {.count = 1};
     store_run_op_t one = {(uint32_t)op, params->len};
     msg_t *m = msg_new(STORE_RUN, sizeof head + sizeof one + params->len);
     memcpy(m->data, &head, sizeof head);
@@ -152,7 +166,7 @@ void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeou
 
 void store_batch_run(store_t *s, actor_t *self, store_batch_t *b, uint32_t timeout_ms,
                      uint32_t reply_verb, uint64_t cookie) {
-    store_run_head_t head = {.count = b->count};
+    store_head_t head = {.count = b->count};
     msg_t *m = msg_new(STORE_RUN, sizeof head + b->bytes.len);
     memcpy(m->data, &head, sizeof head);
     if (b->bytes.len)
@@ -172,7 +186,7 @@ struct store_append {
 
 store_append_t *store_append_new(int64_t conversation, int64_t first_seq, int64_t epoch) {
     store_append_t *a = pool_zalloc(sizeof *a);
-    a->head = (store_append_head_t){conversation, first_seq, epoch, 0, 0};
+    a->head = (store_append_head_t){{0}, conversation, first_seq, epoch};
     a->items = block_new(APPEND_ROOM);
     return a;
 }
@@ -204,7 +218,7 @@ void store_append_add(store_append_t *a, const store_append_item_t *item) {
     memcpy(at, &h, sizeof h);
     memcpy(at + sizeof h, item->client_msg_id.at, h.id_len);
     memcpy(at + sizeof h + h.id_len, item->content.at, h.content_len);
-    a->head.count++;
+    a->head.head.count++;
 }
 
 void store_append_run(store_t *s, actor_t *self, store_append_t *a, uint32_t timeout_ms,

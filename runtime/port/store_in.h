@@ -31,20 +31,24 @@ char *store_text(const char *at, size_t len); /* a copy by malloc, NUL-terminate
 
 /* --- requests --- */
 enum { STORE_RUN = MSG_USER, STORE_APPEND };
-typedef struct store_run_head { /* data of STORE_RUN; behind it the operations */
-    uint32_t count, spare;
-} store_run_head_t;
+typedef struct store_port store_port_t;
+typedef struct store_head { /* data of each begins with it; behind it the operations of STORE_RUN */
+    store_port_t *port;     /* that counts it among those that wait; NULL: counted out */
+    uint32_t count, spare;  /* operations, or items */
+} store_head_t;
 typedef struct store_run_op { /* behind it the parameters */
     uint32_t op, len;
 } store_run_op_t;
 typedef struct store_append_head { /* data of STORE_APPEND; body: the items */
+    store_head_t head;
     int64_t conversation, first_seq, epoch;
-    uint32_t count, spare;
 } store_append_head_t;
 typedef struct store_item_head { /* behind it client_msg_id and content */
     int64_t sender, reply_to, at_ms;
     uint32_t content_type, id_len, content_len, spare;
 } store_item_head_t;
+/* Once for each: by its answer, or by its end when the runtime has answered it (its deadline). */
+void store_count_out(msg_t *m);
 /* Each reads the next one from *rest and moves it on. */
 store_run_op_t store_next_op(slice_t *rest, slice_t *params);
 store_append_item_t store_next_item(slice_t *rest);
@@ -76,7 +80,7 @@ typedef struct store_engine {
     void (*undo)(store_conn_t *c);
     void (*start)(store_conn_t *c, uint64_t deadline_ns); /* a request begins */
     int (*run)(store_conn_t *c, uint32_t op, slice_t params, buf_t *out);
-    /* ERR_STALE: nothing of it is stored. Fills head->count results. */
+    /* ERR_STALE: nothing of it is stored. Fills a result for each item. */
     int (*append)(store_conn_t *c, const store_append_head_t *head, slice_t items,
                   store_appended_t *out);
     /* An error after which the transaction must not be committed. */
@@ -87,14 +91,14 @@ typedef struct store_engine {
 extern const store_engine_t store_sqlite;
 
 /* --- the store --- */
-typedef struct store_port { /* one thread actor */
+struct store_port { /* one thread actor */
     store_t *store;
     store_conn_t *conn;
     actor_ref_t ref;
     buf_t scratch; /* results are built here */
     _Atomic uint32_t queued;
     _Atomic uint64_t bytes;
-} store_port_t;
+};
 typedef struct store_outcome {
     int err;
     msg_t *reply;

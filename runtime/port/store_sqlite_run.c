@@ -212,7 +212,7 @@ static int append_all(store_conn_t *c, sqlite3_stmt *st, const store_append_head
                       slice_t items, store_appended_t *out) {
     int64_t seq = head->first_seq;
     sqlite3_bind_int64(st, 2, head->conversation);
-    for (uint32_t i = 0; i < head->count; i++) {
+    for (uint32_t i = 0; i < head->head.count; i++) {
         store_append_item_t item = store_next_item(&items);
         int err = item.reply_to ? append_reply(c, head->conversation, &item, &out[i]) : ERR_OK;
         if (err == ERR_STALE)

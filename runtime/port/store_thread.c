@@ -14,7 +14,7 @@ static int note_port(actor_t *self, void *state, const void *arg) {
 }
 
 static slice_t operations(const msg_t *m) {
-    return (slice_t){m->data + sizeof(store_run_head_t), m->size - sizeof(store_run_head_t)};
+    return (slice_t){m->data + sizeof(store_head_t), m->size - sizeof(store_head_t)};
 }
 
 static bool is_request(const msg_t *m) {
@@ -29,20 +29,22 @@ static void add(_Atomic uint64_t *cell, uint64_t n) {
     atomic_fetch_add_explicit(cell, n, memory_order_relaxed);
 }
 
-/* Answers and counts the request out. Takes the outcome's reply. */
-static void answer(store_port_t *p, actor_t *self, msg_t *m, store_outcome_t *o) {
-    uint64_t bytes = m->size + (m->body ? m->body->len : 0);
-    atomic_fetch_sub_explicit(&p->queued, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&p->bytes, bytes, memory_order_relaxed);
+/* Takes the outcome's reply. Counted out first: who has the answer may ask again. */
+static void answer(actor_t *self, msg_t *m, store_outcome_t *o) {
+    store_count_out(m);
     actor_reply(self, m, o->err, o->reply);
     o->reply = NULL;
+}
+
+static const store_head_t *head_of(const msg_t *m) {
+    return (const store_head_t *)m->data;
 }
 
 /* The operations of a request, one after the other; their results as the body of a message. */
 static int run_operations(store_port_t *p, const msg_t *m, msg_t **reply) {
     slice_t rest = operations(m), params;
     p->scratch.len = 0;
-    for (uint32_t n = ((const store_run_head_t *)m->data)->count; n > 0; n--) {
+    for (uint32_t n = head_of(m)->count; n > 0; n--) {
         store_run_op_t op = store_next_op(&rest, &params);
         int err = p->store->engine->run(p->conn, op.op, params, &p->scratch);
         if (err != ERR_OK)
@@ -59,15 +61,13 @@ static int run_operations(store_port_t *p, const msg_t *m, msg_t **reply) {
 
 /* Rows that a request may write, to bound a transaction. */
 static uint32_t weight(const msg_t *m) {
-    if (m->verb == STORE_APPEND)
-        return ((const store_append_head_t *)m->data)->count;
-    return m->verb == STORE_RUN ? ((const store_run_head_t *)m->data)->count : 0;
+    return is_request(m) ? head_of(m)->count : 0;
 }
 
 /* A single statement that fails takes itself back; a savepoint costs copies of pages. */
 static bool needs_save(const store_t *s, const msg_t *m) {
     slice_t rest = operations(m), params;
-    if (((const store_run_head_t *)m->data)->count != 1)
+    if (head_of(m)->count != 1)
         return true;
     const store_op_t *op = &s->ops.at[store_next_op(&rest, &params).op];
     return op->expect >= 0 || op->column_count > 0;
@@ -90,7 +90,7 @@ static int write_run(store_port_t *p, const msg_t *m, msg_t **reply) {
 
 static int write_append(store_port_t *p, const msg_t *m, msg_t **reply) {
     const store_append_head_t *head = (const store_append_head_t *)m->data;
-    *reply = msg_new(0, head->count * sizeof(store_appended_t));
+    *reply = msg_new(0, head->head.count * sizeof(store_appended_t));
     return p->store->engine->append(p->conn, head, (slice_t){m->body->data, m->body->len},
                                     (store_appended_t *)(*reply)->data);
 }
@@ -159,7 +159,7 @@ static void write_group(store_port_t *p, actor_t *self, msg_t **m, size_t n) {
     for (size_t i = 0; i < n; i++)
         if (is_request(m[i])) {
             rows += stored_rows(m[i], &s->outcomes[i]);
-            answer(p, self, m[i], &s->outcomes[i]);
+            answer(self, m[i], &s->outcomes[i]);
         }
     add(&s->rows, rows);
     if (live)
@@ -179,7 +179,7 @@ static void write_batch(actor_t *self, void *state, msg_t **m, size_t n) {
 /* --- a reader --- */
 static int read_run(store_port_t *p, const msg_t *m, msg_t **reply) {
     const store_engine_t *e = p->store->engine;
-    bool many = ((const store_run_head_t *)m->data)->count != 1;
+    bool many = head_of(m)->count != 1;
     int err = many ? e->begin(p->conn, false) : ERR_OK; /* one snapshot for all of them */
     if (err == ERR_OK) {
         e->start(p->conn, m->deadline_ns);
@@ -198,7 +198,7 @@ static void read_batch(actor_t *self, void *state, msg_t **m, size_t n) {
         store_outcome_t o = {.err = ERR_TIMEOUT};
         if (!expired(p->store, m[i]))
             o.err = read_run(p, m[i], &o.reply);
-        answer(p, self, m[i], &o);
+        answer(self, m[i], &o);
         add(&p->store->reads, 1);
     }
 }

@@ -183,6 +183,26 @@ SPEC("over its queue it says busy at once; what waits past its deadline is not d
     crypt_down();
 }
 
+SPEC("what the runtime answers at its deadline leaves the queue too") {
+    stage_new();
+    stage_set("crypt.threads", "1");
+    stage_set("crypt.queue", "2");
+    CHECK(crypt_up());
+    for (int i = 0; i < 5; i++) {
+        held = true;
+        int before = working;
+        uint64_t first = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
+        while (working == before)
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+        uint64_t late = ask((call_t){.password = SLICE("p"), .timeout_ms = 10});
+        CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
+        held = false;
+        CHECK_INT(stage_answer(first)->err, ERR_OK);
+        CHECK_INT(verify("p", SLICE("")), ERR_INVALID_CREDENTIALS);
+    }
+    crypt_down();
+}
+
 SPEC("threads share the work") {
     stage_new();
     stage_set("crypt.threads", "3");

@@ -207,6 +207,29 @@ SPEC("what waited past its deadline is not done") {
     sqlite_down();
 }
 
+SPEC("what the runtime answers at its deadline leaves the queue too") {
+    stage_new();
+    fault_install();
+    stage_set("store.queue", "2");
+    CHECK(store_up());
+    for (int i = 0; i < 5; i++) {
+        char id[32];
+        fault.sync_waits = true;
+        snprintf(id, sizeof id, "m%d", i);
+        uint64_t first = say(0, 1, i + 1, id);
+        until(&fault.waiting, 1);
+        uint64_t late = ask_for(0, 20, "user_create", params_of("ttti", "ann", "", "", (int64_t)1));
+        CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
+        fault.sync_waits = false;
+        CHECK_INT(stage_answer(first)->err, ERR_OK);
+        CHECK_INT(run("user_seen", "ii", (int64_t)1, (int64_t)1)->err, ERR_OK);
+    }
+    store_stats_t s;
+    store_stats(store, &s);
+    CHECK_INT(s.write_queue, 0);
+    sqlite_down();
+}
+
 SPEC("refuses an answer over its bound and goes on") {
     enum { BIG = 17 << 20 };
     char *text = malloc(BIG + 1);
