@@ -107,13 +107,14 @@ static int token_read_(lua_State *L) {
     return 1;
 }
 
-/* login.revoke(fam): its tokens are refused from now on and its sockets close with 4004. */
+/* login.revoke(fam [, user]): its tokens are refused from now on and its sockets close with 4004.
+ * Without user the hubs look through all of theirs. */
 static int login_revoke_(lua_State *L) {
     edge_t *e = edge_arg(L);
     actor_t *self = script_self(L);
     int64_t fam = luaL_checkinteger(L, 1);
     login_revoke(e->logins, fam, actor_wall_ms(self) + e->revoke_ms);
-    hub_kick(self, fam, 0, (slice_t){NULL, 0}, 4004);
+    hub_kick(self, fam, luaL_optinteger(L, 2, 0), (slice_t){NULL, 0}, 4004);
     return 0;
 }
 

@@ -166,7 +166,6 @@ static void from_store(conv_t *c, msg_t *m) {
 static void handle(actor_t *self, void *state, msg_t *m) {
     conv_t *c = state;
     (void)self;
-    c->current = m;
     switch (m->verb) {
     case VERB_SEND:
     case VERB_READ:
@@ -196,7 +195,6 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         from_store(c, m);
     }
     pump(c);
-    c->current = NULL;
 }
 
 /* --- life --- */

@@ -90,8 +90,6 @@ typedef enum recall_step { RECALL_NONE, RECALL_WRITE, RECALL_LOOK } recall_step_
 
 typedef struct conv {
     actor_t *self;
-    msg_t *current; /* being handled: may be kept, but not answered from its ring: the runtime looks
-                       at it once more */
     int64_t id;
     members_t *members;
     member_fact_t *facts; /* of each of members->users */

@@ -184,12 +184,6 @@ void conv_recall(conv_t *c, msg_t *m) {
         conv_error(c, m, ERR_BUSY, NULL);
         return;
     }
-    bool final;
-    int err = judge(c, recall_of(m), &final);
-    if (err != ERR_OK && final) {
-        actor_reply(c->self, m, err, text_of(c, err));
-        return;
-    }
     actor_keep(c->self, m);
     ring_push(&c->recalls, m);
 }
@@ -216,7 +210,7 @@ static void begin(conv_t *c, msg_t *m) {
     m->spare = 0;
     if (err == ERR_OK)
         write_recall(c, recall_of(m));
-    else if (final && m != c->current)
+    else if (final)
         refuse(c, err);
     else
         look(c, m);

@@ -141,7 +141,7 @@ static void drop_expired(conv_t *c) {
     uint64_t now = actor_now_ns(c->self);
     while (c->sends.count) {
         const msg_t *m = ring_at(&c->sends, 0);
-        if (!m->deadline_ns || m->deadline_ns > now || m == c->current)
+        if (!m->deadline_ns || m->deadline_ns > now)
             return;
         conv_error(c, pop_send(c), ERR_TIMEOUT, NULL);
     }

@@ -98,9 +98,9 @@ end
 
 -- ---- refresh: a token is used once ----
 
-local function revoke(fam)
+local function revoke(fam, user)
     store.run("login_revoke", {fam = fam, now = now()})
-    login.revoke(fam) -- on this node at once, with its sockets
+    login.revoke(fam, user) -- on this node at once, with its sockets
 end
 
 -- The token that was used to get the current pair may be used again for a while by the same client: an answer may get
@@ -130,7 +130,7 @@ local function refresh_once(fam, old_hash, req)
     if row.revoked_ms ~= 0 then fail("token_revoked") end
     local current = old_hash == row.refresh_hash
     if not current and not within_grace(row, old_hash, req) then
-        revoke(fam)
+        revoke(fam, row.user)
         fail("token_reused")
     end
     if row.status ~= "active" then fail("user_disabled") end
@@ -153,7 +153,7 @@ end
 -- Ends the caller's login. A named device of theirs loses its sockets, too; its login stays.
 local function log_out(_, req)
     local device = check.opt_device(req.body.device_id)
-    revoke(req.fam)
+    revoke(req.fam, req.user)
     if device then sockets.kick {user = req.user, device = device} end
     return {data = {}}
 end

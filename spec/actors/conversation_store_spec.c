@@ -90,6 +90,19 @@ SPEC("messages are stored with seqs, repeats found, and all of it outlives the p
     close_stage();
 }
 
+SPEC("reply_to is a message of this conversation or 0") {
+    open_stage(2);
+    SENT(send_as(28, "a"), 1);
+    int64_t id = answer(0)->sent.id;
+    sql("INSERT INTO message VALUES (500, 72, 1, 35, 'x', 1, 1, 0, 0, '{}')");
+    REFUSED(send_reply(28, "b", "d1", 500), ERR_BAD_REQUEST, "");
+    REFUSED(send_reply(28, "b", "d1", id + 1000), ERR_BAD_REQUEST, "");
+    SENT(send_reply(28, "b", "d1", id), 2);
+    CHECK_INT(sql("SELECT reply_to FROM message WHERE seq = 2 AND conversation = 71"), id);
+    SENT(send_reply(28, "b", "d1", 500), 2); /* a repeat, whatever it replies to */
+    close_stage();
+}
+
 SPEC("knows roles, mutes, mute_all, the dissolved state and who has blocked whom") {
     open_stage(2);
     SENT(send_as(40, "a"), 1);

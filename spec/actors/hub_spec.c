@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { JOIN = MSG_USER + 900, LEAVE, PUSH, HINT, KICK, KICK_FAM, HERE, WORKERS = 2 };
+enum { JOIN = MSG_USER + 900, LEAVE, PUSH, HINT, KICK, HERE, WORKERS = 2 };
 
 /* --- connections, and what reaches them --- */
 
@@ -207,6 +207,9 @@ SPEC("kicks a user, one device, or a login wherever it is") {
     UNTIL(nets[0].closed == 4004);
     CHECK(tell(4, KICK, (order_t){.fam = 9 * 10 + 3, .code = 4004}));
     UNTIL(nets[3].closed == 4004);
+    CHECK(join(5, 8, "b"));
+    CHECK(tell(4, KICK, (order_t){.fam = 8 * 10 + 5, .user = 8, .code = 4004}));
+    UNTIL(nets[5].closed == 4004);
     CHECK(!nets[2].closed);
     close_stage();
 }

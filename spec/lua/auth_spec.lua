@@ -237,7 +237,7 @@ describe("auth", function()
                 local pair = refresh(first.refresh_token)
                 w.now = w.now + (case.later or 0)
                 assert.equal("token_reused", refresh_error(first.refresh_token, {address = case.address, device = case.device}))
-                assert.same({{kind = "revoke", 2}}, w.events)
+                assert.same({{kind = "revoke", 2, 1}}, w.events)
                 for _, token in ipairs {pair.refresh_token, first.refresh_token} do assert.equal("token_revoked", refresh_error(token)) end
             end
         end)
@@ -281,11 +281,11 @@ describe("auth", function()
             register {username = "lena", password = GOOD}
             local mine, other = login "lena", login "lena"
             assert.same({}, w:data("auth.logout", 1, {fam = 2}))
-            assert.same({{kind = "revoke", 2}}, w.events)
+            assert.same({{kind = "revoke", 2, 1}}, w.events)
             assert.equal("token_revoked", refresh_error(mine.refresh_token))
             assert.truthy(refresh(other.refresh_token))
             w:data("auth.logout", 1, {fam = 3, body = {device_id = "tablet"}})
-            assert.same({{kind = "revoke", 3}, {kind = "kick", {user = 1, device = "tablet"}}}, w.events)
+            assert.same({{kind = "revoke", 3, 1}, {kind = "kick", {user = 1, device = "tablet"}}}, w.events)
             assert.equal("bad_request", (w:refused("auth.logout", 1, {body = {device_id = ""}})))
         end)
     end)
