@@ -139,14 +139,16 @@ static bool loses(const store_conn_t *c, int rc) {
     return c->writer && sqlite3_get_autocommit(c->db); /* it rolled the whole transaction back */
 }
 
+/* A unique rule refused? */
+static bool is_taken(int rc) {
+    return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY ||
+           rc == SQLITE_CONSTRAINT_ROWID;
+}
+
 int sqlite_failed(store_conn_t *c, int rc, const char *doing) {
-    switch (rc) {
-    case SQLITE_CONSTRAINT_UNIQUE:
-    case SQLITE_CONSTRAINT_PRIMARYKEY:
-    case SQLITE_CONSTRAINT_ROWID:
-        if (!loses(c, rc))
-            return ERR_EXISTS;
-        break;
+    if (is_taken(rc) && !loses(c, rc))
+        return ERR_EXISTS;
+    switch (rc & 0xff) {
     case SQLITE_INTERRUPT:
         return ERR_TIMEOUT;
     case SQLITE_TOOBIG:

@@ -141,7 +141,7 @@ static uint32_t stored_rows(const msg_t *m, const store_outcome_t *o) {
         return o->err == ERR_OK ? weight(m) : 0;
     const store_appended_t *a = store_appended(o->reply, &count);
     for (size_t i = 0; i < count; i++)
-        rows += !a[i].repeat;
+        rows += !a[i].repeat && a[i].id; /* id 0: refused */
     return rows;
 }
 

@@ -230,6 +230,30 @@ SPEC("what the runtime answers at its deadline leaves the queue too") {
     sqlite_down();
 }
 
+SPEC("a reader gives up a query at its asker's deadline, and does the next one") {
+    buf_t ids = {0}, params = {0}, out = {0};
+    stage_new();
+    fault_install();
+    CHECK(store_try_open()); /* its threads do not run yet: the spec is the reader */
+    store_conn_t *c = store->readers[0].conn;
+    uint32_t op = (uint32_t)store_op(store, "users_known");
+    buf_add_char(&ids, '[');
+    for (int i = 0; i < 50000; i++)
+        buf_addf(&ids, "%d,", i);
+    buf_add_text(&ids, "0]");
+    value_add_text(&params, buf_slice(&ids));
+    sqlite_start(c, 1); /* long ago */
+    CHECK_INT(sqlite_run(c, op, buf_slice(&params), &out), ERR_TIMEOUT);
+    sqlite_start(c, 0);
+    CHECK_INT(sqlite_run(c, op, buf_slice(&params), &out), ERR_OK);
+    buf_free(&ids);
+    buf_free(&params);
+    buf_free(&out);
+    stage_stop();
+    store_close(store);
+    stage_free();
+}
+
 SPEC("refuses an answer over its bound and goes on") {
     enum { BIG = 17 << 20 };
     char *text = malloc(BIG + 1);
