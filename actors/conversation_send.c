@@ -265,8 +265,9 @@ void conv_fail_sends(conv_t *c, int err) {
  * is stored, so read again and try once more. Busy: not stored either. All else: nobody knows. */
 static void failed(conv_t *c, int err) {
     bool retry = err == ERR_STALE && !c->again, sure = conv_wire_error(err) == ERR_BUSY;
-    log_warn("conversation", "%lld: append of %u: %s%s", (long long)c->id, c->flight, err_name(err),
-             retry ? ", once more" : "");
+    if (!sure) /* a full store counts for itself */
+        log_warn("conversation", "%lld: append of %u: %s%s", (long long)c->id, c->flight,
+                 err_name(err), retry ? ", once more" : "");
     c->again = retry;
     if (!retry)
         fail_flight(c, conv_wire_error(err));
