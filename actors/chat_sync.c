@@ -31,6 +31,11 @@ static void sort_points(sync_points_t *p) {
     p->count = n;
 }
 
+/* An id as a key: its digits and no other way to write it. */
+static bool key_id(slice_t key, int64_t *out) {
+    return key.len && key.at[0] != '0' && text_to_int(key, out);
+}
+
 static bool read_points(const json_doc_t *doc, json_at_t object, sync_points_t *out) {
     if (!object)
         return true;
@@ -43,8 +48,7 @@ static bool read_points(const json_doc_t *doc, json_at_t object, sync_points_t *
         sync_point_t *p = &out->at[n];
         if (json_type(doc, at) == JSON_NULL)
             continue;
-        if (!text_to_int(json_key(doc, at), &p->conversation) || p->conversation < 1 ||
-            !json_int(doc, at, &p->point))
+        if (!key_id(json_key(doc, at), &p->conversation) || !json_int(doc, at, &p->point))
             return false;
         p->found = false;
         p->order = n++;
