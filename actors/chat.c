@@ -88,12 +88,12 @@ chat_t *chat_of(conn_t *c) {
 
 void chat_forget(conn_t *c) {
     chat_t *ch = c->chat;
-    if (!ch || ch->stream_count || ch->send_first || ch->late_first || ch->ack_count ||
-        ch->saving_count || ch->sync_first || ch->replay || ch->http || ch->waits ||
-        ch->save_timer || ch->resend_timer || ch->saved_once)
+    if (!ch || ch->stream_count || ch->send_first || ch->late_first || ch->acks.count ||
+        ch->saving.count || ch->claims.count || ch->claiming.count || ch->sync_first ||
+        ch->replay || ch->http || ch->waits || ch->save_timer || ch->resend_timer || ch->saved_once)
         return;
     pool_free(ch->streams, ch->stream_cap * sizeof *ch->streams);
-    pool_free(ch->acks, ch->ack_cap * sizeof *ch->acks);
+    ack_free(ch);
     pool_free(ch, sizeof *ch);
     c->chat = NULL;
 }

@@ -4,9 +4,10 @@
  * socket of the device waits for that. Inside the connection's actor. */
 #include "actors/chat_in.h"
 
-#define SAVE_MS   4000
-#define BATCH_MAX 500
-#define MEMORY_MS (30 * 86400000ll) /* acks of a device not seen for so long are forgotten */
+#define SAVE_MS    4000
+#define BATCH_MAX  500
+#define CLAIMS_MAX 1000              /* that wait, per socket */
+#define MEMORY_MS  (30 * 86400000ll) /* acks of a device not seen for so long are forgotten */
 
 /* --- acks to be written --- */
 
@@ -16,11 +17,16 @@ void ack_arm(conn_t *c) {
         ch->save_timer = actor_after(c->self, SAVE_MS, VERB_CHAT_SAVE_DUE, 0);
 }
 
-static uint32_t place(const chat_t *ch, int64_t conversation) {
-    uint32_t low = 0, high = ch->ack_count;
+static void list_free(chat_acks_t *l) {
+    pool_free(l->at, l->cap * sizeof *l->at);
+    *l = (chat_acks_t){0};
+}
+
+static uint32_t place(const chat_acks_t *l, int64_t conversation) {
+    uint32_t low = 0, high = l->count;
     while (low < high) {
         uint32_t mid = (low + high) / 2;
-        if (ch->acks[mid].conversation < conversation)
+        if (l->at[mid].conversation < conversation)
             low = mid + 1;
         else
             high = mid;
@@ -28,28 +34,39 @@ static uint32_t place(const chat_t *ch, int64_t conversation) {
     return low;
 }
 
-static void insert(chat_t *ch, uint32_t at, int64_t conversation, int64_t seq) {
-    if (ch->ack_count == ch->ack_cap) {
-        uint32_t cap = ch->ack_cap ? ch->ack_cap * 2 : 4;
-        chat_ack_t *grown = pool_alloc(cap * sizeof *grown);
-        if (ch->ack_count)
-            memcpy(grown, ch->acks, ch->ack_count * sizeof *grown);
-        pool_free(ch->acks, ch->ack_cap * sizeof *grown);
-        ch->acks = grown;
-        ch->ack_cap = cap;
+static void list_grow(chat_acks_t *l) {
+    uint32_t cap = l->cap ? l->cap * 2 : 4;
+    chat_ack_t *grown = pool_alloc(cap * sizeof *grown);
+    if (l->count)
+        memcpy(grown, l->at, l->count * sizeof *grown);
+    pool_free(l->at, l->cap * sizeof *grown);
+    l->at = grown;
+    l->cap = cap;
+}
+
+/* The highest seq of a conversation counts. */
+static void list_add(chat_acks_t *l, int64_t conversation, int64_t seq) {
+    uint32_t at = place(l, conversation);
+    if (at < l->count && l->at[at].conversation == conversation) {
+        l->at[at].seq = l->at[at].seq > seq ? l->at[at].seq : seq;
+        return;
     }
-    memmove(&ch->acks[at + 1], &ch->acks[at], (ch->ack_count - at) * sizeof *ch->acks);
-    ch->acks[at] = (chat_ack_t){conversation, seq};
-    ch->ack_count++;
+    if (l->count == l->cap)
+        list_grow(l);
+    memmove(&l->at[at + 1], &l->at[at], (l->count - at) * sizeof *l->at);
+    l->at[at] = (chat_ack_t){conversation, seq};
+    l->count++;
+}
+
+/* All of `from`, which is empty then. */
+static void list_join(chat_acks_t *l, chat_acks_t *from) {
+    for (uint32_t i = 0; i < from->count; i++)
+        list_add(l, from->at[i].conversation, from->at[i].seq);
+    list_free(from);
 }
 
 void ack_note(conn_t *c, int64_t conversation, int64_t seq) {
-    chat_t *ch = c->chat;
-    uint32_t at = place(ch, conversation);
-    if (at == ch->ack_count || ch->acks[at].conversation != conversation)
-        insert(ch, at, conversation, seq);
-    else if (ch->acks[at].seq < seq)
-        ch->acks[at].seq = seq;
+    list_add(&c->chat->acks, conversation, seq);
     ack_arm(c);
 }
 
@@ -70,11 +87,7 @@ void ack_apply(conn_t *c, int64_t conversation, int64_t seq) {
 
 /* --- frames --- */
 
-typedef struct claim {
-    int64_t conversation, seq;
-} claim_t;
-
-static bool read_claim(const json_doc_t *doc, json_at_t at, claim_t *out) {
+static bool read_claim(const json_doc_t *doc, json_at_t at, chat_ack_t *out) {
     int64_t id;
     json_at_t message = json_get(doc, at, "message_id");
     return json_int(doc, json_get(doc, at, "conversation_id"), &out->conversation) &&
@@ -82,8 +95,8 @@ static bool read_claim(const json_doc_t *doc, json_at_t at, claim_t *out) {
            (!message || json_int(doc, message, &id));
 }
 
-/* Acks what this socket knows of; what lies beyond is added to the list that the store is asked. */
-static void take(conn_t *c, const claim_t *k, buf_t *list) {
+/* Acks what this socket knows of; about what lies beyond the store is asked. */
+static void take(conn_t *c, const chat_ack_t *k) {
     chat_stream_t *s = stream_find(c->chat, k->conversation);
     int64_t known = s ? s->seen : 0;
     if (k->seq == 0)
@@ -91,7 +104,7 @@ static void take(conn_t *c, const claim_t *k, buf_t *list) {
     if (known)
         ack_apply(c, k->conversation, k->seq < known ? k->seq : known);
     if (k->seq > known)
-        chat_list_add(list, k->conversation, k->seq, -1);
+        list_add(&chat_of(c)->claims, k->conversation, k->seq);
 }
 
 static buf_t *open_list(conn_t *c) {
@@ -101,17 +114,27 @@ static buf_t *open_list(conn_t *c) {
     return list;
 }
 
-static void ask_claims(conn_t *c, buf_t *list) {
+/* One question at a time; what comes meanwhile goes with the next. */
+static void ask_claims(conn_t *c) {
     chat_node_t *n = chat_node(c);
-    buf_t params = {0};
-    if (list->len == 1)
+    chat_t *ch = c->chat;
+    buf_t *list = open_list(c), params = {0};
+    if (!ch || ch->claiming.count || !ch->claims.count)
         return;
+    ch->claiming = ch->claims;
+    ch->claims = (chat_acks_t){0};
+    for (uint32_t i = 0; i < ch->claiming.count; i++)
+        chat_list_add(list, ch->claiming.at[i].conversation, ch->claiming.at[i].seq, -1);
     buf_add_char(list, ']');
     value_add_text(&params, buf_slice(list));
     value_add_int(&params, c->user);
-    chat_of(c);
-    chat_wait(c);
     store_run(n->store, c->self, n->op_claim, &params, 0, VERB_CHAT_CLAIMS, 0);
+}
+
+static void claims_taken(conn_t *c) {
+    if (c->chat && c->chat->claims.count >= CLAIMS_MAX)
+        conn_pause(c, PAUSE_CLAIMS);
+    ask_claims(c);
 }
 
 static void done(conn_t *c, const frame_in_t *f) {
@@ -120,19 +143,18 @@ static void done(conn_t *c, const frame_in_t *f) {
 }
 
 void ack_frame(conn_t *c, const frame_in_t *f) {
-    claim_t k;
+    chat_ack_t k;
     if (!read_claim(f->doc, f->data, &k)) {
         conn_error(c, f->id, ERR_BAD_REQUEST, "invalid ack data", CHAT_NONE, 0);
         return;
     }
-    buf_t *list = open_list(c);
-    take(c, &k, list);
-    ask_claims(c, list);
+    take(c, &k);
+    claims_taken(c);
     done(c, f);
 }
 
 void ack_batch(conn_t *c, const frame_in_t *f) {
-    claim_t k[BATCH_MAX];
+    chat_ack_t k[BATCH_MAX];
     uint32_t n = 0;
     json_at_t acks = json_get(f->doc, f->data, "acks");
     uint32_t count = json_type(f->doc, acks) == JSON_ARRAY ? json_count(f->doc, acks) : 0;
@@ -143,22 +165,28 @@ void ack_batch(conn_t *c, const frame_in_t *f) {
         conn_error(c, f->id, ERR_BAD_REQUEST, "invalid batch ack data", CHAT_NONE, 0);
         return;
     }
-    buf_t *list = open_list(c);
     for (uint32_t i = 0; i < n; i++)
-        take(c, &k[i], list);
-    ask_claims(c, list);
+        take(c, &k[i]);
+    claims_taken(c);
     done(c, f);
 }
 
 void ack_claimed(conn_t *c, const msg_t *m) {
+    chat_t *ch = c->chat;
     store_rows_t rows;
     slice_t row;
-    chat_answered(c);
-    if (m->err == ERR_OK && store_rows_open(&rows, m))
+    if (m->err != ERR_OK) { /* they are cut when they are written */
+        list_join(&ch->acks, &ch->claiming);
+        ack_arm(c);
+    } else if (store_rows_open(&rows, m)) {
         while (store_rows_next(&rows, &row)) {
             int64_t conversation = value_next_int(&row);
             ack_apply(c, conversation, value_next_int(&row));
         }
+    }
+    list_free(&ch->claiming);
+    conn_resume(c, PAUSE_CLAIMS);
+    ask_claims(c);
     chat_forget(c);
 }
 
@@ -172,22 +200,15 @@ static void add_own(chat_stream_t *s, buf_t *list) {
     s->own_news = false;
 }
 
-static void add_acks(buf_t *list, const chat_ack_t *acks, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        chat_list_add(list, acks[i].conversation, acks[i].seq, 0);
+static void add_acks(buf_t *list, const chat_acks_t *l) {
+    for (uint32_t i = 0; i < l->count; i++)
+        chat_list_add(list, l->at[i].conversation, l->at[i].seq, 0);
 }
 
-/* Everything that is not known to be written. */
-static buf_t *unsaved(conn_t *c) {
-    chat_t *ch = c->chat;
-    buf_t *list = open_list(c);
-    add_acks(list, ch->saving, ch->saving_count);
-    add_acks(list, ch->acks, ch->ack_count);
+static void add_all_own(chat_t *ch, buf_t *list) {
     for (uint32_t i = 0; i < ch->stream_count; i++)
         if (ch->streams[i].own_news)
             add_own(&ch->streams[i], list);
-    buf_add_char(list, ']');
-    return list;
 }
 
 static void add_list(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
@@ -235,34 +256,28 @@ static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint
 void ack_due(conn_t *c) {
     chat_t *ch = c->chat;
     ch->save_timer = 0;
-    if (ch->saving_count) { /* the store is slow: the rest goes with the next one */
+    if (ch->at_store) { /* it is slow: the rest goes with the next one */
         ack_arm(c);
         return;
     }
-    buf_t *list = unsaved(c);
+    buf_t *list = open_list(c);
+    add_acks(list, &ch->acks);
+    add_all_own(ch, list);
+    buf_add_char(list, ']');
     ch->saving = ch->acks;
-    ch->saving_count = ch->ack_count;
-    ch->saving_cap = ch->ack_cap;
-    ch->acks = NULL;
-    ch->ack_count = ch->ack_cap = 0;
-    ch->saved_once = true;
-    chat_wait(c);
+    ch->acks = (chat_acks_t){0};
+    ch->saved_once = ch->at_store = true;
     save(c->self, c->user, slice_of(c->device), buf_slice(list), VERB_CHAT_SAVED);
-}
-
-static void saving_over(chat_t *ch) {
-    pool_free(ch->saving, ch->saving_cap * sizeof *ch->saving);
-    ch->saving = NULL;
-    ch->saving_count = ch->saving_cap = 0;
 }
 
 void ack_saved(conn_t *c, const msg_t *m) {
     chat_t *ch = c->chat;
-    chat_answered(c);
-    if (m->err != ERR_OK)
-        for (uint32_t i = 0; i < ch->saving_count; i++)
-            ack_note(c, ch->saving[i].conversation, ch->saving[i].seq);
-    saving_over(ch);
+    ch->at_store = false;
+    if (m->err != ERR_OK && ch->saving.count) {
+        list_join(&ch->acks, &ch->saving);
+        ack_arm(c);
+    }
+    list_free(&ch->saving);
 }
 
 /* --- the end of a socket --- */
@@ -276,16 +291,22 @@ typedef struct handed {
 void ack_hand_over(conn_t *c) {
     chat_t *ch = c->chat;
     slice_t device = slice_of(c->device);
-    buf_t *list = unsaved(c);
-    if (list->len == 2 && !ch->saved_once)
+    buf_t *list = open_list(c);
+    add_acks(list, &ch->saving);
+    add_acks(list, &ch->acks);
+    add_acks(list, &ch->claiming);
+    add_acks(list, &ch->claims);
+    add_all_own(ch, list);
+    if (list->len == 1 && !ch->saved_once)
         return;
+    buf_add_char(list, ']');
     msg_t *m = msg_new(VERB_ACKED, sizeof(handed_t) + device.len + list->len);
     handed_t *h = (handed_t *)m->data;
     h->device_len = (uint32_t)device.len;
     h->list_len = list->len;
     memcpy(mempcpy(h->bytes, device.at, device.len), list->at, list->len);
     actor_send_key(c->self, KIND_INBOX, (uint64_t)c->user, m);
-    ch->ack_count = 0;
+    list_free(&ch->acks);
 }
 
 void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb) {
@@ -295,8 +316,8 @@ void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb) {
 }
 
 void ack_free(chat_t *ch) {
-    saving_over(ch);
-    pool_free(ch->acks, ch->ack_cap * sizeof *ch->acks);
-    ch->acks = NULL;
-    ch->ack_count = ch->ack_cap = 0;
+    list_free(&ch->acks);
+    list_free(&ch->saving);
+    list_free(&ch->claims);
+    list_free(&ch->claiming);
 }

@@ -28,8 +28,8 @@ enum chat_verb {
     VERB_CHAT_IGNORED
 };
 
-#define WAITS_MAX 256 /* requests of a socket without answer: then it is not read */
-#define LATE_MAX  256 /* pushes that wait for a replay or an earlier ack, per socket */
+#define WAITS_MAX 256  /* requests of a socket without answer: then it is not read */
+#define LATE_MAX  1024 /* pushes that wait for a replay or an earlier ack, per socket */
 
 /* One per node. */
 typedef struct chat_node {
@@ -68,10 +68,14 @@ typedef struct chat_late {
     bool own, revoked;
 } chat_late_t;
 
-/* An ack that is not written yet. */
+/* Acks by rising conversation. */
 typedef struct chat_ack {
     int64_t conversation, seq;
 } chat_ack_t;
+typedef struct chat_acks {
+    chat_ack_t *at;
+    uint32_t count, cap;
+} chat_acks_t;
 
 /* A read frame without answer. */
 typedef struct chat_read {
@@ -93,14 +97,13 @@ typedef struct chat {
     chat_read_t *reads;
     chat_late_t *late_first, *late_last;
     uint32_t late_count, late_bytes;
-    uint32_t ack_count, ack_cap, saving_count, saving_cap;
-    chat_ack_t *acks;   /* by rising conversation */
-    chat_ack_t *saving; /* at the store */
+    chat_acks_t acks, saving;     /* to be written; at the store */
+    chat_acks_t claims, claiming; /* beyond what this socket knows: to be asked about; asked */
     uint64_t save_timer, resend_timer;
     struct chat_sync *sync_first, *sync_last; /* the first is being answered */
     struct chat_replay *replay;
-    struct chat_http *http; /* what the open HTTP request has asked for */
-    bool saved_once;
+    struct chat_http *http;    /* what the open HTTP request has asked for */
+    bool saved_once, at_store; /* acks have been written; are being written */
 } chat_t;
 
 static inline chat_worker_t *chat_here(const actor_t *self) {

@@ -43,6 +43,7 @@ enum conn_pause {
     PAUSE_WAITS = 2,   /* too many requests are unanswered */
     PAUSE_ANSWERS = 4, /* too many answers wait for their turn */
     PAUSE_SYNCS = 8,   /* too many syncs wait */
+    PAUSE_CLAIMS = 16, /* too many acks wait for the store */
 };
 
 /* --- what conn gives --- */
