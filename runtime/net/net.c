@@ -14,9 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define EVENTS 256
-#define ROUNDS 4 /* of a turn's end: what its callbacks ask for is done in the same turn */
-#define MS     1000000ull
+#define EVENTS      256
+#define ROUNDS      4 /* of a turn's end: what its callbacks ask for is done in the same turn */
+#define MS          1000000ull
+#define QUEUE_LIMIT (16u << 20) /* at least; twice ws.queue_hard when that is more */
 
 /* --- a turn's events --- */
 
@@ -140,6 +141,9 @@ net_t *net_new(runtime_t *rt, const conf_t *conf, const net_handler_t *handler) 
     net->worker_count = runtime_workers(rt);
     net->max_connections = (uint32_t)conf_int(conf, "net.max_connections");
     net->queue_soft = (uint32_t)conf_int(conf, "ws.queue_soft");
+    net->queue_limit = 2 * (uint64_t)conf_int(conf, "ws.queue_hard");
+    if (net->queue_limit < QUEUE_LIMIT)
+        net->queue_limit = QUEUE_LIMIT;
     set_waits(net, conf);
     net->workers = pool_zalloc(net->worker_count * sizeof *net->workers);
     for (uint32_t i = 0; i < net->worker_count; i++) {

@@ -132,6 +132,7 @@ struct net {
     runtime_t *rt;
     const net_handler_t *handler;
     uint32_t worker_count, max_connections, queue_soft;
+    uint64_t queue_limit; /* whoever lets that much wait has lost control: the socket is cut */
     uint64_t wait_ns[TIMERS];
     net_listener_t *listeners;
     net_worker_t *workers;

@@ -5,17 +5,16 @@
 #include "net/net_in.h"
 #include <unistd.h>
 
-#define FIRST_NODE  (512 - sizeof(out_node_t))  /* of a queue */
-#define OTHER_NODE  (4096 - sizeof(out_node_t)) /* of one that grows */
-#define COPY_MAX    192                         /* up to here a copy is cheaper than a reference */
-#define QUEUE_LIMIT (16u << 20)                 /* whoever lets that much wait has lost control */
+#define FIRST_NODE (512 - sizeof(out_node_t))  /* of a queue */
+#define OTHER_NODE (4096 - sizeof(out_node_t)) /* of one that grows */
+#define COPY_MAX   192                         /* up to here a copy is cheaper than a reference */
 
 /* Drops what cannot be sent any more. What waits already decides: one message alone may be larger
  * (ws.max_frame). */
 static bool takes(net_conn_t *c) {
     if (c->flags & F_ENDING)
         return false;
-    if (c->queued <= QUEUE_LIMIT)
+    if (c->queued <= c->worker->net->queue_limit)
         return true;
     conn_cut(c);
     return false;
