@@ -77,7 +77,7 @@ void out_block(net_conn_t *c, block_t *b, uint32_t off, uint32_t len) {
         return;
     if (n && n->block == b && n->off + n->len == off) {
         n->len += len;
-    } else if (len <= COPY_MAX) {
+    } else if (n && len <= COPY_MAX) { /* alone it needs no node of its own for bytes */
         out_add(c, b->data + off, len);
         return;
     } else {
