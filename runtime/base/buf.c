@@ -15,7 +15,7 @@ void buf_free(buf_t *b) {
     *b = (buf_t){0};
 }
 
-static void grow(buf_t *b, size_t extra) {
+void buf_grow(buf_t *b, size_t extra) {
     if (extra > BUF_MAX - b->len)
         log_die("buf", "a buffer of %u bytes asks for %zu more", b->len, extra);
     uint32_t cap = b->cap ? b->cap : BUF_MIN;
@@ -29,41 +29,28 @@ static void grow(buf_t *b, size_t extra) {
     b->cap = cap;
 }
 
-char *buf_room(buf_t *b, size_t extra) {
-    if (extra > b->cap - b->len || !b->at)
-        grow(b, extra);
-    return b->at + b->len;
-}
-
-void buf_add(buf_t *b, const void *at, size_t len) {
-    if (len == 0)
-        return;
-    memcpy(buf_room(b, len), at, len);
-    b->len += (uint32_t)len;
-}
-
-void buf_add_text(buf_t *b, const char *text) {
-    buf_add(b, text, strlen(text));
-}
-
-void buf_add_slice(buf_t *b, slice_t s) {
-    buf_add(b, s.at, s.len);
-}
-
-void buf_add_char(buf_t *b, char c) {
-    *buf_room(b, 1) = c;
-    b->len++;
-}
-
+/* Two digits a division. */
 void buf_add_int(buf_t *b, int64_t n) {
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
     char digits[20];
     size_t at = sizeof digits;
     uint64_t rest = n < 0 ? 0 - (uint64_t)n : (uint64_t)n;
-    do
-        digits[--at] = (char)('0' + rest % 10);
-    while ((rest /= 10) != 0);
+    while (rest >= 100) {
+        at -= 2;
+        memcpy(digits + at, pairs + rest % 100 * 2, 2);
+        rest /= 100;
+    }
+    if (rest >= 10) {
+        at -= 2;
+        memcpy(digits + at, pairs + rest * 2, 2);
+    } else {
+        digits[--at] = (char)('0' + rest);
+    }
     if (n < 0)
-        digits[--at] = '-';
+        buf_add_char(b, '-');
     buf_add(b, digits + at, sizeof digits - at);
 }
 

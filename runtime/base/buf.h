@@ -9,13 +9,31 @@ typedef struct buf {
     uint32_t len, cap;
 } buf_t; /* {0} is an empty one */
 
-void buf_free(buf_t *b); /* back to empty, memory given back */
-char *buf_room(buf_t *b,
-               size_t extra); /* at least `extra` writable bytes at the end; len unchanged */
-void buf_add(buf_t *b, const void *at, size_t len);
-void buf_add_text(buf_t *b, const char *text);
-void buf_add_slice(buf_t *b, slice_t s);
-void buf_add_char(buf_t *b, char c);
+void buf_free(buf_t *b);               /* back to empty, memory given back */
+void buf_grow(buf_t *b, size_t extra); /* what buf_room does when there is too little */
+/* At least `extra` writable bytes at the end; len unchanged. Inline, as what follows: every frame
+ * is written by them. */
+static inline char *buf_room(buf_t *b, size_t extra) {
+    if (__builtin_expect(extra > b->cap - b->len || !b->at, 0))
+        buf_grow(b, extra);
+    return b->at + b->len;
+}
+static inline void buf_add(buf_t *b, const void *at, size_t len) {
+    if (len == 0)
+        return;
+    memcpy(buf_room(b, len), at, len);
+    b->len += (uint32_t)len;
+}
+static inline void buf_add_text(buf_t *b, const char *text) {
+    buf_add(b, text, strlen(text));
+}
+static inline void buf_add_slice(buf_t *b, slice_t s) {
+    buf_add(b, s.at, s.len);
+}
+static inline void buf_add_char(buf_t *b, char c) {
+    *buf_room(b, 1) = c;
+    b->len++;
+}
 void buf_add_int(buf_t *b, int64_t n); /* decimal */
 void buf_addf(buf_t *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_drop(buf_t *b, size_t n); /* the first n bytes go */

@@ -101,8 +101,10 @@ static inline char peek(parser_t *s) {
 #define ONES 0x0101010101010101u
 #define HIGH 0x8080808080808080u
 
-/* The first quote, backslash or control character at or behind p. The eight-byte test may see one
- * too many (a borrow from a real hit below), never one too few; the byte loop decides. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lowest hit is the first byte");
+
+/* The first quote, backslash or control character at or behind p. A false hit of the eight-byte
+ * test is the borrow of a real one below it, so the lowest is always real. */
 static inline char *skip_plain(char *p, const char *end) {
     uint64_t w;
     while (end - p >= 8) {
@@ -111,7 +113,7 @@ static inline char *skip_plain(char *p, const char *end) {
         uint64_t hit =
             ((w - ONES * 0x20) & ~w) | ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash);
         if (hit & HIGH)
-            break;
+            return p + (__builtin_ctzll(hit & HIGH) >> 3);
         p += 8;
     }
     while (p < end && *p != '"' && *p != '\\' && (uint8_t)*p >= 0x20)
@@ -384,6 +386,13 @@ static bool document(parser_t *s) {
 }
 
 int json_parse(json_doc_t *doc, char *text, size_t len) {
+    if (len <= TEXT_MAX && text_utf8_valid(text, len))
+        return json_parse_utf8(doc, text, len);
+    doc->count = 1;
+    return ERR_BAD_REQUEST;
+}
+
+int json_parse_utf8(json_doc_t *doc, char *text, size_t len) {
     if (doc->cap > NODES_KEEP)
         release(doc);
     doc->count = 0;
@@ -393,7 +402,7 @@ int json_parse(json_doc_t *doc, char *text, size_t len) {
     doc->nodes[0] = (node_t){0};
     doc->count = 1;
     parser_t s = {.doc = doc, .p = text, .end = len ? text + len : text};
-    if (len && len <= TEXT_MAX && text_utf8_valid(text, len) && document(&s))
+    if (len && len <= TEXT_MAX && document(&s))
         return ERR_OK;
     doc->count = 1;
     return ERR_BAD_REQUEST;

@@ -36,6 +36,8 @@ void json_doc_own(json_doc_t *doc);
  * and must outlive the document's next parse. ERR_OK or ERR_BAD_REQUEST; after an error the
  * document is empty. */
 int json_parse(json_doc_t *doc, char *text, size_t len);
+/* The same for text that is known to be valid UTF-8 (a text frame: net has looked). */
+int json_parse_utf8(json_doc_t *doc, char *text, size_t len);
 
 json_type_t json_type(const json_doc_t *doc, json_at_t at);
 /* The value of a key; 0 if absent, null, or `object` is no object. */

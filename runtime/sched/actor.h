@@ -43,7 +43,7 @@ void *actor_state(actor_t *self);
 const actor_class_t *actor_class_of(const actor_t *self);
 runtime_t *actor_runtime(const actor_t *self);
 uint64_t actor_now_ns(const actor_t *self); /* monotonic; read once per turn, cheap */
-int64_t actor_wall_ms(const actor_t *self);
+int64_t actor_wall_ms(const actor_t *self); /* unix time; read once per turn too */
 uint64_t actor_random(actor_t *self);       /* for jitter and choice, not for secrets */
 uint32_t actor_worker(const actor_t *self); /* index of the worker that runs it */
 

@@ -284,7 +284,8 @@ uint64_t runtime_now_ns(const runtime_t *rt) {
 }
 
 int64_t runtime_wall_ms(const runtime_t *rt) {
-    return rt->conf.wall_ms(rt->conf.arg);
+    worker_t *w = worker_of(rt);
+    return w ? w->wall_ms : rt->conf.wall_ms(rt->conf.arg);
 }
 
 void runtime_counts(const runtime_t *rt, runtime_counts_t *out) {

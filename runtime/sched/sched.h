@@ -119,6 +119,7 @@ struct worker {
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
     uint64_t now_ns;
+    int64_t wall_ms;          /* read with it */
     uint64_t now_ticks;       /* when now_ns was read */
     uint64_t now_ticks_slice; /* when the last slice ended */
     uint64_t random;

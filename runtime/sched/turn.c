@@ -7,6 +7,7 @@
 /* Reads the clock again when enough ticks went by: no system call per message. */
 void turn_clock(worker_t *w) {
     w->now_ns = rt_now(w->rt);
+    w->wall_ms = w->rt->conf.wall_ms(w->rt->conf.arg);
     w->now_ticks = clock_ticks();
 }
 
