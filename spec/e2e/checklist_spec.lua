@@ -119,7 +119,7 @@ describe("the checklist", function()
         assert.falsy(bare:find(":null", 1, true) or bare:find("[null", 1, true) or bare:find(",null", 1, true), what .. " " .. text)
         assert.falsy(text:find('": ', 1, true) or text:find('", "', 1, true), what)
         local value = json.decode(text)
-        walk(value, "", what)
+        walk({data = value.data, total = value.total}, "", what) -- the id of a frame is the client's text
         return value
     end
 

@@ -159,7 +159,7 @@ end)
 
 describe("unknown users in open mode", function()
     it("by thousands come and go without a trace", function()
-        local n = node.start {["ws.mode"] = "open"}
+        local n = node.start {["ws.mode"] = "open", ["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0"}
         local function round(from)
             for i = from, from + 2999 do
                 local s = attack.raw(n, ("GET /ws?user_id=%d&device_id=d HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\n"

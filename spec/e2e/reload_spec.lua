@@ -22,9 +22,10 @@ describe("a reload", function()
         local text = attack.slurp(path)
         local at, stop = text:find(from, 1, true)
         assert(at and not text:find(from, stop, true), "not once in " .. file .. ": " .. from)
-        local f = io.open(path, "w")
+        local f = io.open(n.dir .. "/edited", "w")
         f:write(text:sub(1, at - 1), to, text:sub(stop + 1))
         f:close()
+        assert(os.rename(n.dir .. "/edited", path)) -- as an editor does: never half a file
     end
 
     -- HUP, and wait until it is done

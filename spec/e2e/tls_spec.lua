@@ -51,7 +51,7 @@ describe("a node with TLS", function()
     -- a WebSocket through `openssl s_client`: what is sent goes to its stdin, what comes is in a file
     local function open(token, device, port)
         local out = ("%s/%s.out"):format(dir, device)
-        local pipe = io.popen(("openssl s_client -quiet -CAfile '%s' -verify_return_error -servername localhost"
+        local pipe = io.popen(("openssl s_client -quiet -no_ign_eof -CAfile '%s' -verify_return_error -servername localhost"
             .. " -connect localhost:%s >'%s' 2>'%s.err'"):format(cert, port or ws_port, out, out), "w")
         pipe:setvbuf("no")
         pipe:write(attack.handshake(n, token, device))

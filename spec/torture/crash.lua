@@ -165,7 +165,7 @@ local function load_until(devices, stop)
                 if not send_one(d) then return end
             end
         end
-        if math.random(3) == 1 then one_by_http(devices[math.random(#devices)]) end
+        if math.random(10) == 1 then one_by_http(devices[math.random(#devices)]) end
         local i = P.poll(socks, math.max(0, stop - P.now()))
         if i then
             for _, d in ipairs(devices) do
