@@ -138,39 +138,49 @@ local function drain(d)
     end
 end
 
--- a message by HTTP, and now and then a recall of it
+-- a message by HTTP, and now and then a recall of the one before
 local function one_by_http(d)
     local conversation = d.conversations[math.random(#d.conversations)]
     local cid = "h" .. d.person.sent
     d.person.sent = d.person.sent + 1
-    local r = d.person:post("/api/messages", {conversation_id = conversation, client_msg_id = cid, text = cid})
+    local up, r = pcall(d.person.post, d.person, "/api/messages", {conversation_id = conversation, client_msg_id = cid, text = cid})
+    if not up then
+        table.insert(d.person.unsure, {conversation, cid})
+        return
+    end
     if r.status ~= 200 then broken("a send by HTTP got %d %s", r.status, r.body) end
     local m = r.json.data
     note_ack(conversation, d.person.id, {client_msg_id = cid, message_id = m.id, seq = m.seq})
-    if math.random(4) > 1 then return end
-    r = d.person:post("/api/messages/" .. m.id .. "/revoke")
-    if r.status ~= 200 then broken("a recall got %d %s", r.status, r.body) end
+    local before = d.person.before
+    d.person.before = {conversation, m.id}
+    if not before or math.random(4) > 1 then return end
+    conversation = before[1]
     local book = promised[conversation]
+    up, r = pcall(d.person.post, d.person, "/api/messages/" .. before[2] .. "/revoke")
+    if not up then
+        book.maybe = before[2]
+        return
+    end
+    if r.status ~= 200 then broken("a recall got %d %s", r.status, r.body) end
     if r.json.data.change ~= book.changes + 1 then broken("change %d of %d after %d", r.json.data.change, conversation, book.changes) end
     book.changes = book.changes + 1
-    book.recalled[m.id] = book.changes
+    book.recalled[before[2]] = book.changes
 end
 
-local function load_until(devices, stop)
+-- until the sockets end: the kill comes from outside, in the middle of anything
+local function load_until_killed(devices)
     local socks = {}
     for i, d in ipairs(devices) do socks[i] = d.socket.sock end
-    while P.now() < stop do
+    while true do
         for _, d in ipairs(devices) do
             while d.count < IN_FLIGHT do
                 if not send_one(d) then return end
             end
         end
         if math.random(10) == 1 then one_by_http(devices[math.random(#devices)]) end
-        local i = P.poll(socks, math.max(0, stop - P.now()))
-        if i then
-            for _, d in ipairs(devices) do
-                if not drain(d) then return end
-            end
+        P.poll(socks, 100)
+        for _, d in ipairs(devices) do
+            if not drain(d) then return end
         end
     end
 end
@@ -200,6 +210,13 @@ local function check_stored(person, conversation)
         by_key[key] = m
     end
     local book = promised[conversation]
+    for _, m in pairs(by_key) do -- a recall whose answer was lost with the node
+        if m.id == book.maybe and m.status == "recalled" then
+            book.changes = book.changes + 1
+            book.recalled[m.id] = book.changes
+        end
+    end
+    book.maybe = nil
     for _, what in ipairs {"acked", "pushed"} do
         for key, told in pairs(book[what]) do
             local m = by_key[key]
@@ -264,8 +281,9 @@ for kill = 1, kills do
     local devices = {}
     for i, person in ipairs(people) do devices[i] = device_open(n, person, conversations) end
     for _, d in ipairs(devices) do check_repeat(d) end
-    load_until(devices, P.now() + math.random(50, 1200))
-    n.process:kill(9)
+    local killer = P.spawn {"sh", "-c", ("sleep %.4f; kill -9 %d"):format(math.random(500, 12000) / 10000, n.process:pid())}
+    load_until_killed(devices)
+    killer:wait(5000)
     for _, d in ipairs(devices) do
         drain(d) -- what had left the server before the kill counts
         d.socket:close()
