@@ -14,11 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define BACKLOG 4096
-#define ACCEPTS 64 /* a turn: new sockets must not starve the others */
+#define BACKLOG   4096
+#define KEPT_BACK 64           /* descriptors that are not for sockets */
+#define REST_NS   100000000ull /* see turn_away */
+#define ACCEPTS   64           /* a turn: new sockets must not starve the others */
 /* Bytes the kernel may hold that were not sent yet: what a slow peer does not take shows up in our
  * queue, where the marks of conf count it. */
 #define NOT_SENT (128 * 1024)
@@ -117,13 +120,27 @@ void listener_close(net_t *net, net_listener_t *l) {
     pool_free(l, sizeof *l);
 }
 
-bool worker_watch_listeners(net_worker_t *w) {
+static bool watch_all(net_worker_t *w, int how, uint32_t events) {
+    bool all = true;
     for (net_listener_t *l = w->net->listeners; l; l = l->next) {
-        struct epoll_event e = {.events = EPOLLIN, .data.ptr = &l->sockets[w->index]};
-        if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, l->sockets[w->index].fd, &e) != 0)
-            return false;
+        struct epoll_event e = {.events = events, .data.ptr = &l->sockets[w->index]};
+        all &= epoll_ctl(w->epoll, how, l->sockets[w->index].fd, &e) == 0;
     }
-    return true;
+    return all;
+}
+
+bool worker_watch_listeners(net_worker_t *w) {
+    return watch_all(w, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+/* Of the process's descriptors the store, the loops and files need some: sockets must not take
+ * them all. */
+uint32_t listener_room(uint32_t most) {
+    struct rlimit r;
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+        return most;
+    uint64_t room = r.rlim_cur > 2 * KEPT_BACK ? r.rlim_cur - KEPT_BACK : r.rlim_cur / 2;
+    return room < most ? (uint32_t)room : most;
 }
 
 /* --- accepting --- */
@@ -142,15 +159,37 @@ static void peer_of(const struct sockaddr_storage *from, net_addr_t *out) {
     }
 }
 
-/* No descriptor is free: one waiting peer is taken by the spare one and sent away. */
+static void take_spare(net_worker_t *w) {
+    w->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* No descriptor is free: one waiting peer is taken by the spare one and sent away. Another thread
+ * may take that one first: a worker without it would be told of the same peer again at once and
+ * for ever, so it looks away for a while. */
 static void turn_away(net_worker_t *w, int listening) {
     if (w->spare >= 0)
         close(w->spare);
     int fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
-    if (fd >= 0)
+    if (fd >= 0) {
         close(fd);
-    w->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    stat_add(STAT_CONNECTIONS_REFUSED, 1);
+        stat_add(STAT_CONNECTIONS_REFUSED, 1);
+    }
+    take_spare(w);
+    if (w->spare >= 0)
+        return;
+    watch_all(w, EPOLL_CTL_MOD, 0);
+    w->rest_ns = runtime_now_ns(w->rt) + REST_NS;
+}
+
+uint64_t worker_rest(net_worker_t *w, uint64_t now_ns) {
+    if (w->rest_ns == 0)
+        return UINT64_MAX;
+    if (w->rest_ns > now_ns)
+        return w->rest_ns - now_ns;
+    w->rest_ns = 0;
+    take_spare(w);
+    watch_all(w, EPOLL_CTL_MOD, EPOLLIN);
+    return UINT64_MAX;
 }
 
 static bool may_enter(net_worker_t *w) {

@@ -61,6 +61,8 @@ static uint64_t run_timers(net_worker_t *w) {
         if (c && c->due_ns - now < least)
             least = c->due_ns - now;
     }
+    uint64_t rest = worker_rest(w, now);
+    least = rest < least ? rest : least;
     return least == UINT64_MAX ? least : least / 1000 + 1000; /* the sleep is cut to whole ms */
 }
 
@@ -139,7 +141,7 @@ net_t *net_new(runtime_t *rt, const conf_t *conf, const net_handler_t *handler) 
     net->rt = rt;
     net->handler = handler;
     net->worker_count = runtime_workers(rt);
-    net->max_connections = (uint32_t)conf_int(conf, "net.max_connections");
+    net->max_connections = listener_room((uint32_t)conf_int(conf, "net.max_connections"));
     net->queue_soft = (uint32_t)conf_int(conf, "ws.queue_soft");
     net->queue_limit = 2 * (uint64_t)conf_int(conf, "ws.queue_hard");
     if (net->queue_limit < QUEUE_LIMIT)

@@ -123,6 +123,8 @@ struct net_worker {
     char *rbuf;
     http_request_t req; /* of the head being handled */
     uint64_t date_s, faults;
+    uint64_t
+        rest_ns; /* no descriptor is left, not even the spare one: until then nobody is accepted */
     char date[32];
     struct lws_context *tls;
     uint32_t handles; /* of the loop, without those of tls */
@@ -145,6 +147,8 @@ int listener_open(net_t *net, net_listener_t *l, const char *address, char *faul
 void listener_close(net_t *net, net_listener_t *l);
 void listener_accept(net_worker_t *w, listen_socket_t *s);
 bool worker_watch_listeners(net_worker_t *w);
+uint64_t worker_rest(net_worker_t *w, uint64_t now_ns); /* ns until its rest ends; ends it */
+uint32_t listener_room(uint32_t most); /* sockets that the descriptor limit leaves */
 
 /* --- conn.c: one connection's life --- */
 void conn_open(net_worker_t *w, const net_listener_t *l, int fd, const net_addr_t *peer);

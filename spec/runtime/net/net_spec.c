@@ -336,6 +336,32 @@ SPEC("turns away who comes at the descriptor limit, does not spin, and recovers"
     world_stop();
 }
 
+SPEC("looks away for a while when not even its spare descriptor comes back, then serves who "
+     "waited") {
+    world_start();
+    int a = dial(), waiting = socket(AF_INET, SOCK_STREAM, 0);
+    CHECK(wait_for(&opened, 1));
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)world_port)};
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct rlimit old, low;
+    getrlimit(RLIMIT_NOFILE, &old);
+    low = old;
+    low.rlim_cur = 3; /* no number below it is free */
+    CHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
+    CHECK(connect(waiting, (struct sockaddr *)&at, sizeof at) == 0);
+    say_text(a, GET("/hello"));
+    CHECK(hear(a, "hello", 1));
+    uint64_t cpu = cpu_ns();
+    nanosleep(&(struct timespec){0, 300000000}, NULL);
+    CHECK(cpu_ns() - cpu < 60000000);
+    setrlimit(RLIMIT_NOFILE, &old);
+    say_text(waiting, GET("/hello"));
+    CHECK(hear(waiting, "hello", 1));
+    close(a);
+    close(waiting);
+    world_stop();
+}
+
 SPEC("takes nobody after net_stop_accepting, and serves who is there") {
     world_start();
     int fd = dial();
