@@ -20,8 +20,11 @@ print(("seed %d, %d kills"):format(seed, kills))
 
 local SENDERS, GROUPS, IN_FLIGHT = 6, 3, 16
 
+local n -- the node
+
 local function broken(format, ...)
     io.stdout:write("BROKEN: ", format:format(...), " (seed ", seed, ")\n")
+    if n then n.process:kill(9) end
     os.exit(1)
 end
 
@@ -263,7 +266,7 @@ local function check_repeat(d)
     end
 end
 
-local n = node.start {["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
+n = node.start {["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
 local people, conversations = {}, {}
 for i = 1, SENDERS do
     people[i] = n:person()
