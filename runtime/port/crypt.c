@@ -61,7 +61,7 @@ static void count_out(crypt_request_t *r) {
 
 static void answer(actor_t *self, crypt_thread_t *t, msg_t *m) {
     msg_t *reply = NULL;
-    bool late = m->deadline_ns && runtime_now_ns(t->crypt->rt) >= m->deadline_ns;
+    bool late = m->deadline_ns && runtime_fresh_ns(t->crypt->rt) >= m->deadline_ns;
     int err = late ? ERR_TIMEOUT : work(t->crypt, m, &reply);
     count_out(msg_data(m, crypt_request_t));
     actor_reply(self, m, err, reply);

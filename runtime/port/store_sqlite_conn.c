@@ -32,7 +32,7 @@ static int note_log(void *arg, sqlite3 *db, const char *name, int pages) {
 #define STEPS 20000
 static int past_deadline(void *arg) {
     const store_conn_t *c = arg;
-    return c->deadline_ns && runtime_now_ns(c->rt) >= c->deadline_ns;
+    return c->deadline_ns && runtime_fresh_ns(c->rt) >= c->deadline_ns;
 }
 
 const char *sqlite_fault(const store_conn_t *c) {

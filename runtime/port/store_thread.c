@@ -22,7 +22,7 @@ static bool is_request(const msg_t *m) {
 }
 
 static bool expired(const store_t *s, const msg_t *m) {
-    return m->deadline_ns && runtime_now_ns(s->rt) >= m->deadline_ns;
+    return m->deadline_ns && runtime_fresh_ns(s->rt) >= m->deadline_ns;
 }
 
 static void add(_Atomic uint64_t *cell, uint64_t n) {

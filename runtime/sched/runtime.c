@@ -283,6 +283,10 @@ uint64_t runtime_now_ns(const runtime_t *rt) {
     return w ? w->now_ns : rt_now(rt);
 }
 
+uint64_t runtime_fresh_ns(const runtime_t *rt) {
+    return rt_now(rt);
+}
+
 int64_t runtime_wall_ms(const runtime_t *rt) {
     worker_t *w = worker_of(rt);
     return w ? w->wall_ms : rt->conf.wall_ms(rt->conf.arg);

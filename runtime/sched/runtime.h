@@ -57,6 +57,8 @@ void worker_turn_end(runtime_t *rt, uint32_t worker, uint64_t (*fn)(void *arg), 
 /* The worker whose thread this is, or -1. */
 int worker_here(const runtime_t *rt);
 uint64_t runtime_now_ns(const runtime_t *rt);
+/* The same clock read anew: for thread actors, whose turn may have lasted since now was read. */
+uint64_t runtime_fresh_ns(const runtime_t *rt);
 int64_t runtime_wall_ms(const runtime_t *rt);
 
 /* What happened since the runtime was made; at rest sent = received + refused + dead. Any thread.

@@ -77,7 +77,7 @@ SPEC("on a full disk the whole group fails, nothing of it is stored, and it work
 SPEC("a failed sync is no success: unknown, never tried again, and the connection is opened anew") {
     CHECK(sqlite_up());
     CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
-    int before = fault.syncs;
+    int before = fault.syncs, opens = fault.opens;
     fault.sync_fails = true;
     CHECK_INT(stage_answer(say(0, 1, 2, "b"))->err, ERR_TIMEOUT);
     CHECK_INT(fault.syncs - before, 1);
@@ -85,6 +85,7 @@ SPEC("a failed sync is no success: unknown, never tried again, and the connectio
     stage_answer_t *a = stage_answer(say(0, 1, 2, "b")); /* the client sends it once more */
     CHECK_INT(a->err, ERR_OK);
     CHECK_INT(appended(a, 0).seq, 2);
+    CHECK_INT(fault.opens - opens, 1);
     a = stage_answer(say(0, 1, 3, "c"));
     CHECK_INT(a->err, ERR_OK);
     CHECK_INT(appended(a, 0).seq, 3);
@@ -152,6 +153,27 @@ SPEC("what waited past its deadline is not done") {
     fault.sync_waits = false;
     CHECK_INT(stage_answer(first)->err, ERR_OK);
     CHECK(make_user("bob") > 0); /* behind it */
+    CHECK_INT(row_count(run("user_credentials", "t", "ann")), 0);
+    sqlite_down();
+}
+
+SPEC("what expired while the transactions before it ran is not done either") {
+    stage_new();
+    fault_install();
+    stage_set("store.batch", "1"); /* a transaction each */
+    CHECK(store_up());
+    CHECK(make_user("warm") > 0); /* the first commit also syncs the WAL's head */
+    fault.sync_waits = true;
+    uint64_t first = say(0, 1, 1, "a");
+    until(&fault.waiting, 1);
+    uint64_t second = say(0, 1, 2, "b");
+    uint64_t late = ask_for(0, 1000, "user_create", params_of("ttti", "ann", "", "", (int64_t)1));
+    fault.let_pass = 1; /* the writer takes the other two and waits for the second */
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(second)->err, ERR_OK);
+    CHECK(make_user("bob") > 0);
     CHECK_INT(row_count(run("user_credentials", "t", "ann")), 0);
     sqlite_down();
 }

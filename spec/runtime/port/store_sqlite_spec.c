@@ -80,6 +80,31 @@ SPEC("others may write between: a batch that reads and then writes meets no stal
     sqlite_down();
 }
 
+SPEC("a stale append whose first rows fitted is taken back whole, and only it") {
+    CHECK(sqlite_up());
+    CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
+    sqlite3 *db = stranger();
+    CHECK(tell(db, "INSERT INTO message (id, conversation, seq, sender, client_msg_id, at_ms, type,"
+                   " content) VALUES (1000000, 1, 3, 9, 'foreign', 1, 1, '{}')"));
+    fault.sync_waits = true; /* so that the three share a transaction */
+    uint64_t first = say(0, 5, 1, "before");
+    until(&fault.waiting, 1);
+    uint64_t fine = say(0, 6, 1, "a");
+    store_append_t *a = store_append_new(1, 2, 1);
+    add_item(a, 1, "fits", 1000);
+    add_item(a, 1, "does not", 1000);
+    uint64_t stale = append_ask(0, a), behind = say(0, 6, 2, "b");
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    CHECK_INT(stage_answer(stale)->err, ERR_STALE);
+    CHECK_INT(stage_answer(fine)->err, ERR_OK);
+    CHECK_INT(stage_answer(behind)->err, ERR_OK);
+    CHECK_INT(look(db, "SELECT count(*) FROM message WHERE conversation = 1"), 2);
+    CHECK_INT(look(db, "SELECT count(*) FROM message WHERE conversation = 6"), 2);
+    sqlite3_close(db);
+    sqlite_down();
+}
+
 SPEC("while somebody else holds the write lock it is busy, not broken") {
     CHECK(sqlite_up());
     sqlite3 *db = stranger();
