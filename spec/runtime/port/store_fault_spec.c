@@ -74,6 +74,35 @@ SPEC("on a full disk the whole group fails, nothing of it is stored, and it work
     sqlite_down();
 }
 
+SPEC("full in the middle of a transaction: those done before in it are told that they are not") {
+    static char text[60000];
+    memset(text, 'x', sizeof text - 1);
+    stage_new();
+    fault_install();
+    CHECK(store_try_open());
+    sqlite3 *db = store->writer.conn->db; /* its thread does not run yet */
+    char limit[64];
+    snprintf(limit, sizeof limit, "PRAGMA max_page_count=%lld",
+             (long long)sqlite_number(store->writer.conn, "PRAGMA page_count", 0) + 6);
+    CHECK(tell(db, limit));
+    stage_start();
+    fault.sync_waits = true;
+    uint64_t first = say(0, 1, 1, "a");
+    until(&fault.waiting, 1);
+    uint64_t small = say(0, 1, 2, "b"); /* would fit */
+    uint64_t big = ask_for(0, 0, "user_create", params_of("ttti", text, "", "", (int64_t)1));
+    uint64_t behind = say(0, 1, 3, "c");
+    fault.sync_waits = false;
+    CHECK_INT(stage_answer(first)->err, ERR_OK);
+    CHECK_INT(stage_answer(small)->err, ERR_IO);
+    CHECK_INT(stage_answer(big)->err, ERR_IO);
+    CHECK_INT(stage_answer(behind)->err, ERR_IO);
+    stage_answer_t *a = stage_answer(say(0, 1, 2, "b"));
+    CHECK_INT(a->err, ERR_OK);
+    CHECK(!appended(a, 0).repeat);
+    sqlite_down();
+}
+
 SPEC("a failed sync is no success: unknown, never tried again, and the connection is opened anew") {
     CHECK(sqlite_up());
     CHECK_INT(stage_answer(say(0, 1, 1, "a"))->err, ERR_OK);
