@@ -60,10 +60,10 @@ local function note_push(data)
 end
 
 -- one device: sends to its conversations in turn and reads everything
-local function device_open(n, person, conversations)
+local function device_open(person, conversations)
     local c, status = person:socket("torture")
     if not c then broken("handshake answered %s", tostring(status)) end
-    return {person = person, socket = c, conversations = conversations, waiting = {}, count = 0, last = {}, node = n}
+    return {person = person, socket = c, conversations = conversations, waiting = {}, count = 0, last = {}}
 end
 
 local function send_one(d)
@@ -204,9 +204,9 @@ local function history(person, conversation)
 end
 
 local function check_stored(person, conversation)
-    local by_key, n = {}, 0
+    local by_key, count = {}, 0
     for i, m in ipairs(history(person, conversation)) do
-        n = i
+        count = i
         if m.seq ~= i then broken("history of %d: seq %d at place %d", conversation, m.seq, i) end
         local key = m.sender_id .. "/" .. m.client_msg_id
         if by_key[key] then broken("%s is stored twice: seqs %d and %d", key, by_key[key].seq, m.seq) end
@@ -233,11 +233,11 @@ local function check_stored(person, conversation)
         end
     end
     local brief = person:get("/api/conversations/" .. conversation).json.data
-    if brief.latest_seq ~= n or brief.latest_change ~= book.changes or brief.unread ~= n - brief.read_seq then
+    if brief.latest_seq ~= count or brief.latest_change ~= book.changes or brief.unread ~= count - brief.read_seq then
         broken("%d says latest_seq %d, change %d, unread %d, read %d; %d are stored, %d recalled", conversation, brief.latest_seq,
-            brief.latest_change, brief.unread, brief.read_seq, n, book.changes)
+            brief.latest_change, brief.unread, brief.read_seq, count, book.changes)
     end
-    return n
+    return count
 end
 
 -- a repeat of something that was acknowledged gets the same ack
@@ -282,7 +282,7 @@ end
 local total = 0
 for kill = 1, kills do
     local devices = {}
-    for i, person in ipairs(people) do devices[i] = device_open(n, person, conversations) end
+    for i, person in ipairs(people) do devices[i] = device_open(person, conversations) end
     for _, d in ipairs(devices) do check_repeat(d) end
     local killer = P.spawn {"sh", "-c", ("sleep %.4f; kill -9 %d"):format(math.random(500, 12000) / 10000, n.process:pid())}
     load_until_killed(devices)
