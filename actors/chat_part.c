@@ -96,7 +96,9 @@ static void enter(conn_t *c, chat_sync_t *s, const sync_row_t *r, const buf_t *m
     entry(&p->latest_changes, r->conversation, r->change);
     entry(&p->unread, r->conversation, r->latest > r->read_seq ? r->latest - r->read_seq : 0);
     entry(&p->reads, r->conversation, r->read_seq);
-    if (r->changes_len && p->changes.len)
+    if (r->changes_len == 0)
+        return;
+    if (p->changes.len)
         buf_add_char(&p->changes, ',');
     buf_add(&p->changes, s->changes_json.at + r->changes_at, r->changes_len);
 }
