@@ -7,7 +7,9 @@
 #define PAGE_BYTES (1024 * 1024)
 #define PAGE       50
 #define PAGE_MAX   200
-#define NO_LIMIT   (1ll << 53)
+#define PAGE_SMALL 60 /* when texts are so large that a page is more than the store gives at once  \
+                       */
+#define NO_LIMIT (1ll << 53)
 
 /* --- the request --- */
 
@@ -18,7 +20,7 @@ static bool query_int(conn_t *c, const char *name, int64_t *out) {
     return !conn_query(c, name, room, sizeof room, &s) || text_to_int(s, out);
 }
 
-static void ask(conn_t *c, const chat_http_t *h, int64_t place) {
+static void ask(conn_t *c, const chat_http_t *h) {
     chat_node_t *n = chat_node(c);
     store_batch_t batch = {0};
     buf_t params = {0};
@@ -26,7 +28,7 @@ static void ask(conn_t *c, const chat_http_t *h, int64_t place) {
     value_add_int(&params, h->conversation);
     store_batch_add(n->store, &batch, n->op_latest, &params);
     value_add_int(&params, h->conversation);
-    value_add_int(&params, place);
+    value_add_int(&params, h->seq);
     value_add_int(&params, h->limit);
     store_batch_add(n->store, &batch, h->after ? n->op_after : n->op_before, &params);
     store_batch_run(n->store, c->self, &batch, http_timeout(c), VERB_CHAT_HTTP_HISTORY, h->serial);
@@ -47,7 +49,8 @@ void chat_http_history(conn_t *c) {
     h->conversation = conversation;
     h->after = after > 0;
     h->limit = limit == 0 ? PAGE : limit > PAGE_MAX ? PAGE_MAX : limit;
-    ask(c, h, after ? after : before ? before : NO_LIMIT);
+    h->seq = after ? after : before ? before : NO_LIMIT;
+    ask(c, h);
 }
 
 /* --- the answer --- */
@@ -102,9 +105,14 @@ static void answer_page(conn_t *c, const page_t *p, bool after, int64_t latest) 
 }
 
 void history_rows(conn_t *c, const msg_t *m) {
-    const chat_http_t *h = c->chat->http;
+    chat_http_t *h = c->chat->http;
     store_rows_t rows;
     slice_t row;
+    if (m->err == ERR_TOO_LARGE && h->limit > PAGE_SMALL) {
+        h->limit = PAGE_SMALL;
+        ask(c, h);
+        return;
+    }
     if (m->err != ERR_OK) {
         http_refused(c, m);
         return;

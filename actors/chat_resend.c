@@ -2,10 +2,10 @@
  * socket, the messages come from the store. Inside the connection's actor. */
 #include "actors/chat_in.h"
 
-#define MS       1000000ull
-#define AT_ONCE  50  /* messages of a conversation per round */
-#define SPAN     200 /* seqs read for them */
-#define ROUND_OF 16  /* conversations read at once */
+#define MS      1000000ull
+#define AT_ONCE 50  /* messages of a conversation per round */
+#define SPAN    100 /* seqs read for them: far from what the store gives in one answer */
+#define READ    60  /* so many read: no more conversations in this go */
 
 static uint64_t due_of(const conn_t *c, const chat_stream_t *s) {
     return s->last_ns + chat_node(c)->resend_ms * MS;
@@ -46,7 +46,7 @@ static void leave_to_resync(conn_t *c, chat_stream_t *s, int64_t from) {
     }
 }
 
-static void ask(conn_t *c, buf_t *list, uint32_t count) {
+static void ask(conn_t *c, buf_t *list, int64_t count) {
     chat_node_t *n = chat_node(c);
     buf_t params = {0};
     buf_add_char(list, ']');
@@ -62,12 +62,12 @@ void resend_due(conn_t *c) {
     chat_t *ch = c->chat;
     buf_t *list = &chat_here(c->self)->list;
     uint64_t now = actor_now_ns(c->self);
-    uint32_t count = 0;
+    int64_t count = 0;
     bool slow = chat_slow(c);
     ch->resend_timer = 0;
     list->len = 0;
     buf_add_char(list, '[');
-    for (uint32_t i = 0; i < ch->stream_count && count < ROUND_OF; i++) {
+    for (uint32_t i = 0; i < ch->stream_count && count < READ; i++) {
         chat_stream_t *s = &ch->streams[i];
         int64_t from, to;
         if (!waits_for_resend(s) || due_of(c, s) > now)
@@ -81,7 +81,7 @@ void resend_due(conn_t *c) {
         }
         s->resending = true;
         chat_list_add(list, s->conversation, from, to);
-        count++;
+        count += to - from + 1;
     }
     ask(c, list, count);
     arm(c);

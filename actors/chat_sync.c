@@ -244,7 +244,8 @@ static void add_messages(conn_t *c, chat_sync_t *s, store_batch_t *batch) {
     buf_t *list = &chat_here(c->self)->list;
     uint32_t n = 0;
     open_list(list);
-    for (; s->page < s->row_count && n < SYNC_PAGE; s->page++) {
+    uint32_t most = s->smaller ? SYNC_SMALL : SYNC_PAGE;
+    for (; s->page < s->row_count && n < most; s->page++) {
         const sync_row_t *r = &s->rows[s->page];
         if (r->messages)
             chat_list_add(list, r->conversation, r->point + 1, r->point + r->messages);
@@ -297,11 +298,26 @@ void sync_state(conn_t *c, const msg_t *m) {
         end(c, s);
 }
 
+/* Texts so large that a page is more than the store gives in one answer: the lists end early. */
+static void smaller(conn_t *c, chat_sync_t *s) {
+    bool with_changes = s->with_changes;
+    s->smaller = true;
+    s->page = s->done;
+    for (uint32_t i = s->page; i < s->row_count; i++)
+        if (s->rows[i].messages > SYNC_SMALL)
+            s->rows[i].messages = SYNC_SMALL;
+    next_page(c, s, with_changes);
+}
+
 void sync_page(conn_t *c, const msg_t *m) {
     chat_sync_t *s = c->chat->sync_first;
     store_rows_t rows;
     if (!s || c->closing)
         return;
+    if (m->err == ERR_TOO_LARGE && !s->smaller) {
+        smaller(c, s);
+        return;
+    }
     if (m->err != ERR_OK) {
         fail(c, m);
         return;

@@ -9,6 +9,8 @@
 #define SYNC_CHANGES_EACH 200
 #define SYNC_PAGE         250 /* messages read at once: a page ends with the conversation that fills it */
 
+#define SYNC_SMALL 60 /* the same when texts are large */
+
 /* What the client has of a conversation. */
 typedef struct sync_point {
     int64_t conversation, point;
@@ -43,6 +45,7 @@ typedef struct chat_sync {
     sync_points_t points, changes;
     int64_t limit;
     bool list_only, with_changes, with_messages;
+    bool smaller;  /* SYNC_SMALL holds */
     bool full;     /* 1 MiB of messages: no more */
     uint32_t page; /* the first conversation that has not been asked for */
     uint32_t done; /* the first that is in no part */

@@ -311,6 +311,27 @@ describe("a sync", function()
         c:close()
     end)
 
+    it("and history get through messages of the largest form: 16 KiB of characters that JSON writes as six", function()
+        local group = lena:group({tom}, "huge")
+        for _ = 1, 200 do lena:say(group, ("\1"):rep(16384)) end
+        local c, have, key = tom:socket("huge"), 0, tostring(group)
+        repeat
+            c:send {type = "sync", data = {sync_points = {[key] = have}, limit = 200}}
+            local m
+            repeat
+                m = assert(c:want("sync_resp", 20000 * node.slow))
+                for _, one in ipairs(m.data.messages[key] or {}) do
+                    assert.equal(have + 1, one.seq)
+                    have = one.seq
+                end
+            until not m.data.partial
+        until not m.data.has_more[key]
+        assert.equal(200, have)
+        c:close()
+        local r = tom:get("/api/messages/history?limit=200&conversation_id=" .. group)
+        assert.same({200, 200, true}, {r.status, r.json.data[#r.json.data].seq, r.json.has_more})
+    end)
+
     it("refuses more than 1,000 points", function()
         local points = {}
         for i = 1, 1001 do points[tostring(i)] = 0 end
