@@ -7,9 +7,8 @@
 #define PAGE_BYTES (1024 * 1024)
 #define PAGE       50
 #define PAGE_MAX   200
-#define PAGE_SMALL 60 /* when texts are so large that a page is more than the store gives at once  \
-                       */
-#define NO_LIMIT (1ll << 53)
+#define PAGE_SMALL 60 /* when a page is more than the store gives at once */
+#define NO_LIMIT   (1ll << 53)
 
 /* --- the request --- */
 
