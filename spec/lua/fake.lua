@@ -41,7 +41,7 @@ end
 
 local function load_ops()
     local ops = {}
-    for _, file in ipairs {"auth", "user", "contact", "group"} do load_file(ops, "ops/" .. file .. ".sql") end
+    for _, file in ipairs {"auth", "user", "contact", "group", "message"} do load_file(ops, "ops/" .. file .. ".sql") end
     for _, op in pairs(ops) do
         op.params = {}
         for _, s in ipairs(op.statements) do
@@ -333,6 +333,9 @@ function world:say(conversation, sender, text, fields)
         literal(f.recalled and "{}" or json.encode {text = {text = text}}))))
     return seq
 end
+
+--- One operation by name, as the store would run it.
+function world:op(name, params) return run_op(self.db, name, params) end
 
 function world:sql(text) return assert(self.db:execute(text)) end
 
