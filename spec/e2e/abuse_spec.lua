@@ -6,7 +6,7 @@ local ws = require "spec.support.ws"
 local P = require "parley_spec"
 
 local MANY <const> = 1000
-local FLAT <const> = 40 * node.slow -- MiB that 1,000 half-open sockets may cost at most
+local FLAT <const> = 40 * attack.heavy -- MiB that 1,000 half-open sockets may cost at most
 
 describe("half-open sockets", function()
     local n, base
@@ -204,7 +204,7 @@ describe("a socket", function()
             for i = 1, 5 do socks[i] = attack.raw(n, request:rep(200), {rcvbuf = 4096}) end
             P.pause(1000)
             local more = attack.memory(n) - before
-            assert.truthy(more < 30 * node.slow, ("%.1f MiB more"):format(more))
+            assert.truthy(more < 30 * attack.heavy, ("%.1f MiB more"):format(more))
         end)
         for _, s in ipairs(socks) do s:close(true) end
     end)

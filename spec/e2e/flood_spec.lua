@@ -10,7 +10,7 @@ local function grows(n, most, what)
     local before = attack.memory(n)
     what()
     local more = attack.memory(n) - before
-    assert(more < most * node.slow, ("%.1f MiB more"):format(more))
+    assert(more < most * attack.heavy, ("%.1f MiB more"):format(more))
 end
 
 describe("a flood of frames", function()
@@ -265,7 +265,7 @@ describe("a flood of logins", function()
             local seen = flood(n, 300)
             assert.truthy((seen[503] or 0) > 0 and (seen[400] or 0) >= 16, json.encode {busy = seen[503] or 0, wrong = seen[400] or 0})
         end)
-        assert.truthy(attack.memory(n) - before < 40 * node.slow)
+        assert.truthy(attack.memory(n) - before < 40 * attack.heavy)
         attack.unharmed(n)
         n:finish()
     end)

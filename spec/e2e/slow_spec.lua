@@ -77,7 +77,7 @@ describe("slow readers", function()
                 return attack.metric(n, 'closes_total{code="4003"}') + attack.metric(n, 'closes_total{code="1006"}') - closed >= READERS
             end, 15000))
         end)
-        assert.truthy(grown < 48 * node.slow, ("%.1f MiB more"):format(grown))
+        assert.truthy(grown < 48 * attack.heavy, ("%.1f MiB more"):format(grown))
         assert.truthy(node.eventually(function() return attack.metric(n, "queue_bytes") == 0 end))
         local codes = 0
         for _, c in ipairs(readers) do
