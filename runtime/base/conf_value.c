@@ -213,6 +213,8 @@ static bool read_typed(const conf_key_t *key, slice_t s, conf_value_t *out, char
 
 bool conf_value_read(const conf_key_t *key, slice_t text, conf_form_t form, conf_value_t *out,
                      char why[CONF_WHY]) {
+    if (!text.at)
+        text.at = ""; /* an empty buffer's: it is counted from below */
     *out = (conf_value_t){0};
     if (!form_fits(key, form, why))
         return false;

@@ -1,4 +1,4 @@
-/* parley_spec: the Lua module of the end-to-end specs: TCP sockets with deadlines, child processes,
+/* binding: the Lua module of the end-to-end specs: TCP sockets with deadlines, child processes,
  * a directory of one's own, the clock. Loaded by busted (Lua 5.4) with require "parley_spec"; one
  * thread. Everything that waits has a deadline in ms and answers nil, "timeout" when it passes. */
 #include <arpa/inet.h>
