@@ -1,5 +1,5 @@
 /* conversation: see conversation.h. This file is the class: requests come in and wait until the
- * facts are known; after each message `pump` starts whatever has become possible. */
+ * facts are known; after the messages of a slice `pump` starts whatever has become possible. */
 #include "actors/conversation_in.h"
 #include <stdio.h>
 
@@ -194,7 +194,12 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     default:
         from_store(c, m);
     }
-    pump(c);
+}
+
+/* Messages that came together go to the store as one batch. */
+static void slice_end(actor_t *self, void *state) {
+    (void)self;
+    pump(state);
 }
 
 /* --- life --- */
@@ -248,6 +253,7 @@ static const actor_class_t conversation_class = {
     .idle_ms = 5000,
     .init = init,
     .handle = handle,
+    .slice_end = slice_end,
     .passivate = passivate,
     .ended = ended,
 };

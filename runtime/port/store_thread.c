@@ -156,11 +156,13 @@ static void write_group(store_port_t *p, actor_t *self, msg_t **m, size_t n) {
     }
     if (live)
         transact(p, m, n);
+    actor_hold_wakes(self);
     for (size_t i = 0; i < n; i++)
         if (is_request(m[i])) {
             rows += stored_rows(m[i], &s->outcomes[i]);
             answer(self, m[i], &s->outcomes[i]);
         }
+    actor_wake_held(self);
     add(&s->rows, rows);
     if (live)
         atomic_store_explicit(&s->log_bytes, s->engine->tidy(p->conn), memory_order_relaxed);

@@ -32,6 +32,9 @@ typedef struct actor_class {
                                      keyed actors get NULL */
     void (*handle)(actor_t *self, void *state, msg_t *m);
     void (*handle_batch)(actor_t *self, void *state, msg_t **m, size_t n); /* ACTOR_THREAD only */
+    /* After the last message of each slice, so that what came together can be done together; not
+     * ACTOR_THREAD. It may call actor_exit. NULL = nothing */
+    void (*slice_end)(actor_t *self, void *state);
     bool (*passivate)(actor_t *self, void *state);         /* true: may go now. NULL = true */
     void (*ended)(actor_t *self, void *state, int reason); /* releases the state's insides */
 } actor_class_t;
@@ -88,6 +91,11 @@ void actor_cancel(
 
 /* --- worker-local tables: one pointer per slot and worker, set at start --- */
 void *actor_local(const actor_t *self, uint32_t slot);
+
+/* --- for thread actors that answer many at once: whom their messages wake sleeps on until
+ * actor_wake_held, then each worker is woken once. Before it no blocking call. --- */
+void actor_hold_wakes(actor_t *self);
+void actor_wake_held(actor_t *self);
 
 /* --- for the net floor: runs fn as if actor handled a message. Only on the pinned actor's own
  * worker thread, outside of any handler. false: the actor is gone. --- */

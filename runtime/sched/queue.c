@@ -4,6 +4,7 @@
  * its own ring    free actors, first in first out: the owner adds at the tail, the owner and
  * thieves take at the head over    free actors when the ring is full; its own inbox   actors woken
  * by other threads: a stack that the owner takes whole A thief looks at the ring only. */
+#include "base/clock.h"
 #include "sched/sched.h"
 
 #define CHAIN 64
@@ -95,13 +96,61 @@ static void push_there(worker_t *w, actor_t *a) {
         a->link = top;
     while (!atomic_compare_exchange_weak_explicit(&w->inbox, &top, a, memory_order_seq_cst,
                                                   memory_order_relaxed));
-    worker_kick(w);
+    worker_t *here = worker_current;
+    if (here && here->holds && here->rt == w->rt && w->index < 64)
+        here->held_workers |= (uint64_t)1 << w->index;
+    else
+        worker_kick(w);
+}
+
+/* --- wake-ups that wait --- */
+
+/* By a worker until it has run what is ready, so that a port finds all of it. */
+static void hold_thread(worker_t *here, worker_t *thread) {
+    uint64_t now = clock_ticks();
+    if (!here->held)
+        here->held_ticks = now;
+    thread->held_next = here->held;
+    here->held = thread;
+    if (now - here->held_ticks > here->rt->ticks_hold)
+        queue_wake_held(here);
+}
+
+/* The list and the bits are read first: who is woken may be put there again. */
+void queue_wake_held(worker_t *w) {
+    worker_t *t = w->held;
+    w->held = NULL;
+    while (t) {
+        worker_t *next = t->held_next;
+        thread_wake(t);
+        t = next;
+    }
+    uint64_t workers = w->held_workers;
+    w->held_workers = 0;
+    for (; workers; workers &= workers - 1)
+        worker_kick(w->rt->workers[__builtin_ctzll(workers)]);
+}
+
+void actor_hold_wakes(actor_t *self) {
+    worker_t *w = worker_of(rt_of(self));
+    if (w && w->is_thread)
+        w->holds = true;
+}
+
+void actor_wake_held(actor_t *self) {
+    worker_t *w = worker_of(rt_of(self));
+    if (!w || !w->is_thread)
+        return;
+    w->holds = false;
+    queue_wake_held(w);
 }
 
 void sched_wake(runtime_t *rt, actor_t *a) {
     worker_t *home = atomic_load_explicit(&a->worker, memory_order_relaxed);
     worker_t *here = worker_of(rt);
-    if (home->is_thread)
+    if (home->is_thread && here && !here->is_thread)
+        hold_thread(here, home);
+    else if (home->is_thread)
         thread_wake(home);
     else if (here && !here->is_thread && (here == home || a->cls->place == ACTOR_FREE))
         push_here(here, a);

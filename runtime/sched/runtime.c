@@ -9,6 +9,7 @@
 
 #define TURN_US  500 /* actors run so long before the loop is polled */
 #define CLOCK_US 50  /* now_ns is at most so old between slices */
+#define HOLD_US  200 /* a port is woken so late at most, as far as one slice allows it */
 #define GRACE_S  5   /* a thread actor that does not come back from a blocking call */
 
 uint64_t runtime_clock_mono(void *arg) {
@@ -45,6 +46,7 @@ static void set_conf(runtime_t *rt, const runtime_conf_t *conf) {
     rt->ticks_slice = (uint64_t)(us * c->slice_us);
     rt->ticks_turn = (uint64_t)(us * TURN_US);
     rt->ticks_clock = (uint64_t)(us * CLOCK_US);
+    rt->ticks_hold = (uint64_t)(us * HOLD_US);
 }
 
 runtime_t *runtime_new(const runtime_conf_t *conf) {

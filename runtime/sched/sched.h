@@ -133,6 +133,14 @@ struct worker {
     pthread_t thread;
     bool started;
     actor_t *only; /* thread actors: the one it runs */
+    /* Whom it wakes a little later: a wake-up at once costs more than what is done meanwhile and
+     * cuts what the woken one could do together into pieces. */
+    worker_t *held; /* workers: thread actors that have got their token */
+    worker_t
+        *held_next; /* of a thread actor: in that list; only the token's holder puts it there */
+    uint64_t held_ticks;   /* since when the list has somebody */
+    uint64_t held_workers; /* thread actors, while `holds`: workers by bit */
+    bool holds;
     worker_t *next_thread;
     _Atomic bool ended;
     uv_loop_t loop;
@@ -162,7 +170,7 @@ enum { PHASE_NEW, PHASE_RUNNING, PHASE_QUIT, PHASE_OVER };
 
 struct runtime {
     runtime_conf_t conf;
-    uint64_t ticks_slice, ticks_turn, ticks_clock; /* limits in clock_ticks */
+    uint64_t ticks_slice, ticks_turn, ticks_clock, ticks_hold; /* limits in clock_ticks */
     uint32_t worker_count;
     worker_t **workers;
     _Atomic uint32_t phase;
@@ -268,6 +276,7 @@ bool queue_empty(const worker_t *w);
 bool queue_steal(worker_t *w);
 void queue_share(worker_t *w, uint64_t slice_ticks); /* wakes a neighbour for a batch */
 void worker_kick(worker_t *w);                       /* ends its sleep */
+void queue_wake_held(worker_t *w);                   /* wakes whom w has kept waiting */
 
 /* --- turn.c: one actor's turn --- */
 void actor_run(worker_t *w, actor_t *a); /* holds a's token */

@@ -133,6 +133,8 @@ static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks)
         if ((n & (n < 8 ? n - 1 : 7)) == 0 && a->queue && clock_ticks() - start > rt->ticks_slice)
             break;
     }
+    if (a->cls->slice_end && n && !(a->flags & ACTOR_EXITING))
+        a->cls->slice_end(a, a->state);
     w->now_ticks_slice = clock_ticks();
     *ticks = w->now_ticks_slice - start;
     if (w->now_ticks_slice - w->now_ticks > rt->ticks_clock)

@@ -76,12 +76,15 @@ static void run_actors(worker_t *w) {
     queue_take_inbox(w);
     while ((a = queue_next(w))) {
         actor_run(w, a);
+        if (w->held && w->now_ticks_slice - w->held_ticks > w->rt->ticks_hold)
+            queue_wake_held(w);
         if (w->now_ticks_slice - start > w->rt->ticks_turn) {
             queue_share(w, UINT64_MAX); /* busy for a whole turn: any backlog is worth a wake-up */
-            return;
+            break;
         }
         queue_take_inbox(w);
     }
+    queue_wake_held(w);
 }
 
 /* Gives how many us the next poll may wait. */
@@ -132,6 +135,7 @@ static void poll_asleep(worker_t *w, int64_t ms) {
 static void poll(worker_t *w, uint64_t hook_us) {
     int64_t ms = sleep_ms(w, hook_us);
     w->fresh = false;
+    queue_wake_held(w); /* of the hooks */
     if (!queue_empty(w) || ms == 0 || queue_steal(w)) {
         uv_run(&w->loop, UV_RUN_NOWAIT);
     } else {
@@ -180,6 +184,7 @@ void worker_main(void *arg) {
     pthread_barrier_wait(&rt->barrier); /* from here nobody runs an actor */
     worker_sweep(w);
     end_turn(w);
+    queue_wake_held(w);
     pthread_barrier_wait(&rt->barrier);
     for (uint32_t i = rt->hook_count; i-- > 0;)
         rt->hooks[i].fn(rt, w->index, false, rt->hooks[i].arg);
