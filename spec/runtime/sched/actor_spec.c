@@ -601,4 +601,78 @@ SPEC("cancels timers of actors that have moved to another worker") {
     CHECK_INT(ended, 40);
 }
 
+/* --- the end of a slice --- */
+
+static _Atomic uint64_t slices, unsettled;
+
+static void heap_up(actor_t *self, void *state, msg_t *m) {
+    uint64_t *waiting = state;
+    listen_handle(self, &(listener_t){{0}}, m);
+    if (m->verb == GO)
+        unsettled += ++*waiting > 64;
+}
+
+static void settle(actor_t *self, void *state) {
+    uint64_t *waiting = state;
+    slices++;
+    seen += *waiting * 100;
+    *waiting = 0;
+    if (seen >= 198 * 101)
+        actor_exit(self, ERR_OK);
+}
+static const actor_class_t heap = {.name = "heap",
+                                   .state_size = sizeof(uint64_t),
+                                   .handle = heap_up,
+                                   .slice_end = settle,
+                                   .ended = note_end};
+
+SPEC("tells the end of each slice once, also when its last message was the runtime's") {
+    runtime_t *rt = start(2);
+    slices = unsettled = 0;
+    actor_ref_t a = actor_spawn(rt, NULL, &heap, 0, 0, NULL);
+    runtime_send(rt, a, msg_new(BLOCK, 0));
+    for (int i = 0; i < 198; i++)
+        runtime_send(rt, a, msg_new(GO, 0));
+    atomic_store(&gate_open, true);
+    CHECK(wait_for(&seen, 198 * 101));
+    CHECK(slices >= 4); /* 64 messages each at most */
+    CHECK(slices < 100);
+    CHECK_INT(unsettled, 0);
+    CHECK(wait_for(&ended, 1)); /* by settle */
+    CHECK(balanced(rt));
+    stop(rt);
+}
+
+/* --- wake-ups that a thread actor holds --- */
+
+static actor_ref_t told[8];
+
+static void herald_batch(actor_t *self, void *state, msg_t **m, size_t n) {
+    (void)state;
+    actor_hold_wakes(self);
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; m[i]->verb == GO && k < 8; k++)
+            actor_send(self, told[k], msg_new(GO, 0));
+    actor_wake_held(self);
+}
+static const actor_class_t herald = {
+    .name = "herald", .place = ACTOR_THREAD, .batch = 64, .handle_batch = herald_batch};
+
+SPEC("wakes each sleeping worker once for all that a thread actor says at a time") {
+    runtime_t *rt = start(2);
+    runtime_counts_t before, after;
+    actor_ref_t speaker = actor_spawn(rt, NULL, &herald, 0, -1, NULL);
+    for (int k = 0; k < 8; k++)
+        told[k] = actor_spawn(rt, NULL, &listener, 0, k % 2, NULL);
+    runtime_counts(rt, &before);
+    for (uint64_t i = 1; i <= 200; i++) {
+        runtime_send(rt, speaker, msg_new(GO, 0));
+        CHECK(wait_for(&seen, 8 * i));
+    }
+    runtime_counts(rt, &after);
+    CHECK(after.wakes - before.wakes <= 2 * 200);
+    CHECK(balanced(rt));
+    stop(rt);
+}
+
 SPEC_MAIN
