@@ -3,7 +3,8 @@
 #pragma once
 #include <stdint.h>
 
-uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
-int64_t clock_wall_ms(void);  /* unix time in ms */
-uint64_t clock_ticks(void);   /* rdtsc where there is one, else mono: for accounts, a few ns */
+uint64_t clock_mono_ns(void);   /* CLOCK_MONOTONIC */
+uint64_t clock_thread_ns(void); /* CPU time of the calling thread; a system call */
+int64_t clock_wall_ms(void);    /* unix time in ms */
+uint64_t clock_ticks(void);     /* rdtsc where there is one, else mono: for accounts, a few ns */
 double clock_ticks_per_us(void);

@@ -25,7 +25,7 @@ static void hook_each(lua_State *L, int count) {
  * handlers that run while it dies. level: whose line the error names. */
 static void look(lua_State *L, int level) {
     vm_t *vm = vm_of(L);
-    uint64_t now = clock_mono_ns();
+    uint64_t now = clock_thread_ns();
     vm->spent = 0;
     if (vm->started_ns == 0)
         vm->started_ns = now;

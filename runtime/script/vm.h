@@ -3,9 +3,9 @@
  * at a time.
  *
  * A slice is one entry from C (vm_call, vm_resume). It is killed when it runs longer than slice_ms
- * or when memory ends; no pcall of a script holds that error. Time is read from base/clock and not
- * from the runtime: this is a guard of the thread, not product time, and a logical clock would
- * never end a loop. */
+ * or when memory ends; no pcall of a script holds that error. Time is the
+ * thread's CPU time: a guard of the thread, not product time. A logical clock would never end a
+ * loop, and on a machine that is busy with other things a script is not to blame. */
 #pragma once
 #include "base/slice.h"
 #include <lauxlib.h>
