@@ -33,7 +33,7 @@ static void arm(conn_t *c) {
 /* A push went out. A timer that runs is early enough: pushes only get later. */
 void resend_arm(conn_t *c) {
     chat_t *ch = c->chat;
-    if (!ch->resend_timer && !c->closing)
+    if (!ch->resend_timer && ch->stream_count && !c->closing)
         ch->resend_timer = actor_after(c->self, chat_node(c)->resend_ms, VERB_CHAT_RESEND_DUE, 0);
 }
 

@@ -13,11 +13,7 @@ static int init(actor_t *self, void *state, const void *arg) {
     return ERR_OK;
 }
 
-static void handle(actor_t *self, void *state, msg_t *m) {
-    conn_t *c = state;
-    (void)self;
-    if (!c->net)
-        return; /* the socket is gone, only the actor's end is missing */
+static void take(conn_t *c, msg_t *m) {
     switch (m->verb) {
     case VERB_LUA:
         lua_answer(c, m);
@@ -48,6 +44,15 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     default:
         chat_message(c, m);
     }
+}
+
+static void handle(actor_t *self, void *state, msg_t *m) {
+    conn_t *c = state;
+    if (!c->net)
+        return; /* the socket is gone, only the actor's end is missing */
+    take(c, m);
+    if (c->ws && !c->chat)
+        actor_rest(self); /* it may be idle for hours from here */
 }
 
 /* --- what net tells --- */
@@ -128,7 +133,7 @@ static void ended(actor_t *self, void *state, int reason) {
     conn_t *c = state;
     (void)self, (void)reason;
     if (c->device)
-        pool_free(c->device, (size_t)(c->platform - c->device) + strlen(c->platform) + 1);
+        pool_free(c->device, strlen(c->device) + 1);
     if (c->edge) {
         turns_free(c);
         pool_free(c->edge, sizeof *c->edge);

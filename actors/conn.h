@@ -16,19 +16,20 @@ typedef struct conn {
     int64_t user; /* 0 until known */
     int64_t fam;  /* login of the token in use; 0 = open mode without token */
     int64_t token_exp_ms;
-    char *device, *platform; /* of a WebSocket; pooled texts, NULL on HTTP */
-    struct chat *chat;       /* chat's state of this socket; NULL until it needs one */
-    struct conn *hub_next, *hub_prev;
+    char *device;             /* of a WebSocket; a pooled text, NULL on HTTP */
+    struct chat *chat;        /* chat's state of this socket; NULL until it needs one */
+    struct conn *hub_next;    /* the user's sockets on this worker */
     struct http_call *http;   /* the HTTP request being answered, NULL = none */
     struct conn_edge *edge;   /* conn.c's own: rates, presence list, NULL until needed */
     uint64_t frames_ns;       /* limits.ws_frames: a bucket of limit.h */
     uint32_t live_at;         /* place in the worker's liveness list */
     uint32_t serials;         /* HTTP requests so far */
-    uint64_t ping_ns;         /* when the next control ping is due */
+    uint32_t ping_ms;         /* when the next control ping is due: the clock's low 32 bits */
     uint8_t listener, silent; /* visits of the sweep in a row without a byte from the peer */
     uint8_t paused;           /* set of enum conn_pause: why it is not read */
     bool ws, open_mode, welcomed, closing, heard, bench, echo, expiring;
 } conn_t;
+_Static_assert(sizeof(conn_t) <= 112, "an idle socket must stay cheap: a class of the pool");
 
 /* One incoming frame, valid during the call. */
 typedef struct frame_in {

@@ -11,6 +11,10 @@ static uint64_t now_of(const conn_t *c) {
     return actor_now_ns(c->self);
 }
 
+static uint32_t ms_of(uint64_t ns) {
+    return (uint32_t)(ns / MS);
+}
+
 /* --- the list --- */
 
 void live_add(conn_t *c) {
@@ -26,7 +30,7 @@ void live_add(conn_t *c) {
     }
     c->live_at = w->live_count;
     /* the first ping falls anywhere in the interval: so they stay spread */
-    c->ping_ns = now_of(c) + actor_random(c->self) % (w->edge->ping_ms * MS);
+    c->ping_ms = ms_of(now_of(c)) + (uint32_t)(actor_random(c->self) % w->edge->ping_ms);
     w->live[w->live_count++] = (live_slot_t){c, now_of(c)};
 }
 
@@ -101,20 +105,26 @@ static void check_peer(conn_t *c, const edge_t *e, uint64_t now) {
         conn_close(c, 4003);
 }
 
+/* Pings when it is time for it; gives when the next one is due. */
+static uint64_t ping_due(conn_t *c, const edge_t *e, uint64_t now) {
+    int32_t left = (int32_t)(c->ping_ms - ms_of(now));
+    if (left <= 0) {
+        net_ws_ping(c->net);
+        left = left + (int32_t)e->ping_ms > 0 ? left + (int32_t)e->ping_ms : (int32_t)e->ping_ms;
+        c->ping_ms = ms_of(now) + (uint32_t)left;
+    }
+    return now + (uint64_t)left * MS;
+}
+
 static uint64_t visit(conn_t *c, const edge_t *e, uint64_t now) {
     uint64_t due = now + e->visit_ms * MS;
     uint64_t token = check_token(c, e, now);
     if (c->closing)
         return due;
-    if (now >= c->ping_ns) {
-        net_ws_ping(c->net);
-        c->ping_ns += e->ping_ms * MS;
-        if (c->ping_ns <= now)
-            c->ping_ns = now + e->ping_ms * MS;
-    }
+    uint64_t ping = ping_due(c, e, now);
     check_peer(c, e, now);
     due = token < due ? token : due;
-    return c->ping_ns < due ? c->ping_ns : due;
+    return ping < due ? ping : due;
 }
 
 /* --- the sweep --- */

@@ -283,12 +283,10 @@ void ws_handshake(conn_t *c, const http_request_t *req) {
 
 /* --- the welcome --- */
 
-static void keep_names(conn_t *c, const struct ws_opening *o) {
-    size_t device = strlen(o->device) + 1, platform = strlen(o->platform) + 1;
-    c->device = pool_alloc(device + platform);
-    c->platform = c->device + device;
-    memcpy(c->device, o->device, device);
-    memcpy(c->platform, o->platform, platform);
+static void keep_device(conn_t *c, const struct ws_opening *o) {
+    size_t size = strlen(o->device) + 1;
+    c->device = pool_alloc(size);
+    memcpy(c->device, o->device, size);
 }
 
 static void welcome(conn_t *c, bool by_token_) {
@@ -324,7 +322,7 @@ static void upgrade(conn_t *c, const struct ws_opening *o) {
     c->token_exp_ms = o->exp_ms;
     c->open_mode = e->open_mode;
     c->bench = e->open_mode && strcmp(o->platform, "bench") == 0;
-    keep_names(c, o);
+    keep_device(c, o);
     slice_t accept = slice_of(o->accept), protocol = o->bearer ? SLICE("bearer") : (slice_t){"", 0};
     bool replay = o->replay, with_token = o->by_token;
     char copy[32];

@@ -90,10 +90,7 @@ void hub_join(conn_t *c) {
     hub_t *h = here(c->self);
     bool fresh;
     conn_t **first = map_put(h->users, (uint64_t)c->user, &fresh);
-    c->hub_prev = NULL;
     c->hub_next = *first;
-    if (c->hub_next)
-        c->hub_next->hub_prev = c;
     *first = c;
     change_t change = {.bit = (uint64_t)1 << h->worker};
     shared_map_with(table->places, (uint64_t)c->user, true, add_socket, &change);
@@ -101,18 +98,15 @@ void hub_join(conn_t *c) {
 
 void hub_leave(conn_t *c) {
     hub_t *h = here(c->self);
-    conn_t **first = map_get(h->users, (uint64_t)c->user);
+    conn_t **first = map_get(h->users, (uint64_t)c->user), **at = first;
     assert(first);
-    if (c->hub_prev)
-        c->hub_prev->hub_next = c->hub_next;
-    else
-        *first = c->hub_next;
-    if (c->hub_next)
-        c->hub_next->hub_prev = c->hub_prev;
+    while (*at != c)
+        at = &(*at)->hub_next; /* few: a user's devices are limited */
+    *at = c->hub_next;
     change_t change = {.bit = (uint64_t)1 << h->worker, .last = *first == NULL};
     if (change.last)
         map_del(h->users, (uint64_t)c->user);
-    c->hub_next = c->hub_prev = NULL;
+    c->hub_next = NULL;
     shared_map_with(table->places, (uint64_t)c->user, false, remove_socket, &change);
 }
 

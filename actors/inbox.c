@@ -17,80 +17,127 @@ typedef struct entry {
     bool bench; /* may share its device with others of its kind */
 } entry_t;
 
-typedef struct inbox {
-    entry_t *entries;
+/* What few users have, or for seconds only: kept apart, so that an idle user stays small. */
+typedef struct extra {
     inbox_watch_t *watchers;
-    uint64_t timer; /* presence.grace after the last socket */
-    int64_t last_seen_s;
-    uint32_t count, cap;
     uint32_t watcher_count, watcher_cap;
-    uint32_t saving;  /* acks of devices that are being handed over or written */
-    uint32_t waiting; /* connections that come in after that */
-    msg_t **waits;    /* WAITING_MAX of them while there are any */
+    uint64_t timer; /* presence.grace after the last socket */
+    msg_t **waits;  /* connections that come in when the acks are saved: WAITING_MAX, or NULL */
+    uint32_t waiting;
+} extra_t;
+
+typedef struct inbox {
+    union {
+        entry_t one;   /* cap 0 */
+        entry_t *many; /* cap of them */
+    };
+    extra_t *extra; /* NULL: none of that */
+    uint32_t last_seen_s;
+    uint16_t count, cap;
+    uint32_t saving; /* acks of devices that are being handed over or written */
     bool told_online;
 } inbox_t;
+_Static_assert(sizeof(inbox_t) <= 48, "a user with one socket must stay cheap");
+
+static entry_t *entries(inbox_t *b) {
+    return b->cap ? b->many : &b->one;
+}
+
+static extra_t *extra(inbox_t *b) {
+    if (!b->extra)
+        b->extra = pool_zalloc(sizeof *b->extra);
+    return b->extra;
+}
+
+static bool extra_used(const inbox_t *b) {
+    const extra_t *x = b->extra;
+    return x && (x->watcher_count || x->timer || x->waiting);
+}
+
+static void free_waits(extra_t *x) {
+    if (x->waits)
+        pool_free(x->waits, WAITING_MAX * sizeof *x->waits);
+    x->waits = NULL;
+    x->waiting = 0;
+}
+
+static void free_extra(inbox_t *b) {
+    extra_t *x = b->extra;
+    if (!x)
+        return;
+    pool_free(x->watchers, x->watcher_cap * sizeof *x->watchers);
+    free_waits(x); /* who waits is answered by the runtime */
+    pool_free(x, sizeof *x);
+    b->extra = NULL;
+}
 
 static edge_t *edge_of(actor_t *self) {
     return edge_here(self)->edge;
 }
 
-static uint32_t live_count(const inbox_t *b) {
+static uint32_t live_count(inbox_t *b) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->count; i++)
-        n += b->entries[i].live;
+        n += entries(b)[i].live;
     return n;
 }
 
 /* --- who watches --- */
 
-static void drop_watcher(inbox_t *b, uint32_t i) {
-    b->watchers[i] = b->watchers[--b->watcher_count];
+static void drop_watcher(extra_t *x, uint32_t i) {
+    x->watchers[i] = x->watchers[--x->watcher_count];
 }
 
 static void tell_watchers(actor_t *self, inbox_t *b, bool online) {
     inbox_state_t state = {(int64_t)actor_key(self), online,
                            online ? actor_wall_ms(self) / 1000 : b->last_seen_s};
+    extra_t *x = b->extra;
     b->told_online = online;
-    for (uint32_t i = b->watcher_count; i-- > 0;)
-        if (actor_send(self, b->watchers[i].conn, msg_of(VERB_PRESENCE, &state, sizeof state)) ==
+    for (uint32_t i = x ? x->watcher_count : 0; i-- > 0;)
+        if (actor_send(self, x->watchers[i].conn, msg_of(VERB_PRESENCE, &state, sizeof state)) ==
             ERR_GONE)
-            drop_watcher(b, i);
+            drop_watcher(x, i);
 }
 
 static void watch(inbox_t *b, const inbox_watch_t *w) {
-    for (uint32_t i = 0; i < b->watcher_count; i++)
-        if (actor_ref_eq(b->watchers[i].conn, w->conn))
+    extra_t *x = extra(b);
+    for (uint32_t i = 0; i < x->watcher_count; i++)
+        if (actor_ref_eq(x->watchers[i].conn, w->conn))
             return;
-    if (b->watcher_count == WATCHERS_MAX)
+    if (x->watcher_count == WATCHERS_MAX)
         return;
-    if (b->watcher_count == b->watcher_cap) {
-        uint32_t cap = b->watcher_cap ? b->watcher_cap * 2 : 2;
+    if (x->watcher_count == x->watcher_cap) {
+        uint32_t cap = x->watcher_cap ? x->watcher_cap * 2 : 2;
         inbox_watch_t *grown = pool_alloc(cap * sizeof *grown);
-        if (b->watcher_count)
-            memcpy(grown, b->watchers, b->watcher_count * sizeof *grown);
-        pool_free(b->watchers, b->watcher_cap * sizeof *grown);
-        b->watchers = grown;
-        b->watcher_cap = cap;
+        if (x->watcher_count)
+            memcpy(grown, x->watchers, x->watcher_count * sizeof *grown);
+        pool_free(x->watchers, x->watcher_cap * sizeof *grown);
+        x->watchers = grown;
+        x->watcher_cap = cap;
     }
-    b->watchers[b->watcher_count++] = *w;
+    x->watchers[x->watcher_count++] = *w;
 }
 
 /* By connection, or, viewer > 0, by who looks. */
 static void unwatch(inbox_t *b, actor_ref_t conn, int64_t viewer) {
-    for (uint32_t i = b->watcher_count; i-- > 0;)
-        if (viewer ? b->watchers[i].viewer == viewer : actor_ref_eq(b->watchers[i].conn, conn))
-            drop_watcher(b, i);
+    extra_t *x = b->extra;
+    for (uint32_t i = x ? x->watcher_count : 0; i-- > 0;)
+        if (viewer ? x->watchers[i].viewer == viewer : actor_ref_eq(x->watchers[i].conn, conn))
+            drop_watcher(x, i);
 }
 
 static void grace_over(actor_t *self, inbox_t *b) {
-    b->timer = 0;
+    if (b->extra)
+        b->extra->timer = 0;
     if (live_count(b) == 0 && b->told_online)
         tell_watchers(self, b, false);
 }
 
 static void now_online(actor_t *self, inbox_t *b) {
-    actor_cancel(self, b->timer);
-    b->timer = 0;
+    if (b->extra) {
+        actor_cancel(self, b->extra->timer);
+        b->extra->timer = 0;
+    }
     if (!b->told_online)
         tell_watchers(self, b, true);
 }
@@ -98,12 +145,13 @@ static void now_online(actor_t *self, inbox_t *b) {
 static void now_offline(actor_t *self, inbox_t *b) {
     edge_t *e = edge_of(self);
     buf_t params = {0};
-    b->last_seen_s = actor_wall_ms(self) / 1000;
+    b->last_seen_s = (uint32_t)(actor_wall_ms(self) / 1000);
     value_add_int(&params, actor_wall_ms(self));
     value_add_int(&params, (int64_t)actor_key(self));
     store_run(e->store, self, e->op_seen, &params, 0, VERB_IGNORED, 0);
-    if (!b->timer)
-        b->timer = actor_after(self, e->grace_ms ? e->grace_ms : 1, VERB_OFFLINE, 0);
+    extra_t *x = extra(b);
+    if (!x->timer)
+        x->timer = actor_after(self, e->grace_ms ? e->grace_ms : 1, VERB_OFFLINE, 0);
 }
 
 /* --- sockets --- */
@@ -114,34 +162,45 @@ static void free_device(char *device) {
 }
 
 static void drop_entry(inbox_t *b, uint32_t i) {
-    free_device(b->entries[i].device);
+    entry_t *e = entries(b);
+    free_device(e[i].device);
     b->count--;
-    memmove(&b->entries[i], &b->entries[i + 1], (b->count - i) * sizeof *b->entries);
+    memmove(&e[i], &e[i + 1], (b->count - i) * sizeof *e);
+    if (b->count == 0 && b->cap) {
+        pool_free(e, b->cap * sizeof *e);
+        b->cap = 0;
+    }
+}
+
+/* Room for one more. */
+static void grow(inbox_t *b) {
+    uint16_t room = b->cap ? b->cap : 1;
+    if (b->count < room)
+        return;
+    entry_t *grown = pool_alloc(room * 2 * sizeof *grown);
+    memcpy(grown, entries(b), b->count * sizeof *grown);
+    if (b->cap)
+        pool_free(b->many, b->cap * sizeof *grown);
+    b->many = grown;
+    b->cap = room * 2;
 }
 
 static void add_entry(inbox_t *b, const inbox_attach_t *a) {
-    if (b->count == b->cap) {
-        uint32_t cap = b->cap ? b->cap * 2 : 1;
-        entry_t *grown = pool_alloc(cap * sizeof *grown);
-        if (b->count)
-            memcpy(grown, b->entries, b->count * sizeof *grown);
-        pool_free(b->entries, b->cap * sizeof *grown);
-        b->entries = grown;
-        b->cap = cap;
-    }
+    grow(b);
     size_t len = strlen(a->device) + 1;
-    entry_t *n = &b->entries[b->count++];
+    entry_t *n = &entries(b)[b->count++];
     *n = (entry_t){.conn = a->conn, .bench = a->bench, .device = pool_alloc(len)};
     memcpy(n->device, a->device, len);
 }
 
 /* Devices other than this one; entries come in no order of device, lists are short. */
-static uint32_t other_devices(const inbox_t *b, const char *device) {
+static uint32_t other_devices(inbox_t *b, const char *device) {
+    const entry_t *e = entries(b);
     uint32_t n = 0;
     for (uint32_t i = 0; i < b->count; i++) {
-        bool counted = strcmp(b->entries[i].device, device) == 0;
+        bool counted = strcmp(e[i].device, device) == 0;
         for (uint32_t k = 0; k < i && !counted; k++)
-            counted = strcmp(b->entries[k].device, b->entries[i].device) == 0;
+            counted = strcmp(e[k].device, e[i].device) == 0;
         n += !counted;
     }
     return n;
@@ -150,11 +209,11 @@ static uint32_t other_devices(const inbox_t *b, const char *device) {
 /* Connections that ended without a word (their message found the mailbox full). */
 static void drop_gone(actor_t *self, inbox_t *b) {
     for (uint32_t i = b->count; i-- > 0;)
-        if (actor_send(self, b->entries[i].conn, msg_new(VERB_IGNORED, 0)) == ERR_GONE)
+        if (actor_send(self, entries(b)[i].conn, msg_new(VERB_IGNORED, 0)) == ERR_GONE)
             drop_entry(b, i);
 }
 
-static bool is_full(const inbox_t *b, const edge_t *e, const char *device) {
+static bool is_full(inbox_t *b, const edge_t *e, const char *device) {
     return b->count >= e->max_devices * 4 || other_devices(b, device) >= e->max_devices;
 }
 
@@ -175,7 +234,7 @@ static void let_in(actor_t *self, inbox_t *b, msg_t *m) {
  */
 static void ask_older(actor_t *self, inbox_t *b, const inbox_attach_t *a) {
     for (uint32_t i = 0; i < b->count; i++) {
-        const entry_t *old = &b->entries[i];
+        const entry_t *old = &entries(b)[i];
         if (!old->live || (old->bench && a->bench) || strcmp(old->device, a->device) != 0)
             continue;
         b->saving++;
@@ -187,34 +246,31 @@ static void attach(actor_t *self, inbox_t *b, msg_t *m) {
     ask_older(self, b, msg_data(m, inbox_attach_t));
     if (!b->saving) {
         let_in(self, b, m);
-    } else if (b->waiting == WAITING_MAX) {
-        actor_reply(self, m, ERR_BUSY, NULL);
-    } else {
-        if (!b->waits)
-            b->waits = pool_alloc(WAITING_MAX * sizeof *b->waits);
-        actor_keep(self, m);
-        b->waits[b->waiting++] = m;
+        return;
     }
-}
-
-static void free_waits(inbox_t *b) {
-    if (b->waits)
-        pool_free(b->waits, WAITING_MAX * sizeof *b->waits);
-    b->waits = NULL;
-    b->waiting = 0;
+    extra_t *x = extra(b);
+    if (x->waiting == WAITING_MAX) {
+        actor_reply(self, m, ERR_BUSY, NULL);
+        return;
+    }
+    if (!x->waits)
+        x->waits = pool_alloc(WAITING_MAX * sizeof *x->waits);
+    actor_keep(self, m);
+    x->waits[x->waiting++] = m;
 }
 
 static void saved(actor_t *self, inbox_t *b) {
     if (--b->saving)
         return;
-    for (uint32_t i = 0; i < b->waiting; i++)
-        let_in(self, b, b->waits[i]);
-    free_waits(b);
+    for (uint32_t i = 0; b->extra && i < b->extra->waiting; i++)
+        let_in(self, b, b->extra->waits[i]);
+    if (b->extra)
+        free_waits(b->extra);
 }
 
-static uint32_t find(const inbox_t *b, actor_ref_t conn) {
+static uint32_t find(inbox_t *b, actor_ref_t conn) {
     for (uint32_t i = 0; i < b->count; i++)
-        if (actor_ref_eq(b->entries[i].conn, conn))
+        if (actor_ref_eq(entries(b)[i].conn, conn))
             return i;
     return UINT32_MAX;
 }
@@ -224,9 +280,9 @@ static void welcomed(actor_t *self, inbox_t *b, actor_ref_t conn) {
     uint32_t at = find(b, conn);
     if (at == UINT32_MAX)
         return;
-    b->entries[at].live = true;
+    entries(b)[at].live = true;
     for (uint32_t i = at; i-- > 0;) {
-        entry_t *old = &b->entries[i], *now = &b->entries[at];
+        entry_t *old = &entries(b)[i], *now = &entries(b)[at];
         if (strcmp(old->device, now->device) != 0 || (old->bench && now->bench))
             continue;
         msg_t *bye = msg_new(VERB_CLOSE, 0);
@@ -242,14 +298,13 @@ static void detach(actor_t *self, inbox_t *b, actor_ref_t conn) {
     uint32_t at = find(b, conn);
     if (at == UINT32_MAX)
         return;
-    bool was_live = b->entries[at].live;
+    bool was_live = entries(b)[at].live;
     drop_entry(b, at);
     if (was_live && live_count(b) == 0)
         now_offline(self, b);
 }
 
-static void handle(actor_t *self, void *state, msg_t *m) {
-    inbox_t *b = state;
+static void take(actor_t *self, inbox_t *b, msg_t *m) {
     switch (m->verb) {
     case VERB_ATTACH:
         attach(self, b, m);
@@ -287,10 +342,18 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     }
 }
 
+static void handle(actor_t *self, void *state, msg_t *m) {
+    inbox_t *b = state;
+    take(self, b, m);
+    if (!extra_used(b))
+        free_extra(b);
+    actor_rest(self);
+}
+
 static bool passivate(actor_t *self, void *state) {
     inbox_t *b = state;
     (void)self;
-    return b->count == 0 && b->watcher_count == 0 && b->timer == 0 && b->saving == 0;
+    return b->count == 0 && !extra_used(b) && b->saving == 0;
 }
 
 static void ended(actor_t *self, void *state, int reason) {
@@ -298,9 +361,7 @@ static void ended(actor_t *self, void *state, int reason) {
     (void)self, (void)reason;
     while (b->count)
         drop_entry(b, b->count - 1);
-    pool_free(b->entries, b->cap * sizeof *b->entries);
-    pool_free(b->watchers, b->watcher_cap * sizeof *b->watchers);
-    free_waits(b); /* who waits is answered by the runtime */
+    free_extra(b);
 }
 
 static const actor_class_t inbox_class = {
@@ -309,6 +370,7 @@ static const actor_class_t inbox_class = {
     .restart = ACTOR_NEVER,
     .state_size = sizeof(inbox_t),
     .idle_ms = 10000,
+    .idle_lazily = true,
     .handle = handle,
     .passivate = passivate,
     .ended = ended,

@@ -9,6 +9,8 @@ void http_open(net_conn_t *c) {
 }
 
 void http_free(net_conn_t *c) {
+    if (c->phase != PHASE_HTTP)
+        return;
     pool_free(c->http, sizeof *c->http);
     c->http = NULL;
 }

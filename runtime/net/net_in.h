@@ -80,14 +80,16 @@ struct net_conn {
     uint32_t queued;  /* bytes in memory */
     uint32_t counted; /* how many of them STAT_QUEUE_BYTES knows */
     buf_t in;         /* an unfinished head or frame; what waits while nothing may be read */
-    net_http_t *http; /* PHASE_HTTP */
-    ws_join_t *join;  /* PHASE_WS: a message of which fragments came */
+    union {
+        net_http_t *http; /* PHASE_HTTP */
+        ws_join_t *join;  /* PHASE_WS: a message of which fragments came; later NULL */
+    };
     uint32_t max_message;
     uint16_t close_code;
     net_addr_t peer;
     uint32_t acked, acked_ms; /* net_life: low bits of what the peer acknowledged, and when */
 };
-_Static_assert(sizeof(struct net_conn) <= 176, "an idle socket must stay cheap");
+_Static_assert(sizeof(struct net_conn) <= 160, "an idle socket must stay cheap");
 
 typedef struct conn_list {
     net_conn_t *first, *last;

@@ -16,7 +16,7 @@ struct ws_join {
 };
 
 void ws_join_free(net_conn_t *c) {
-    if (!c->join)
+    if (c->phase == PHASE_HTTP || !c->join)
         return;
     buf_free(&c->join->bytes);
     pool_free(c->join, sizeof *c->join);

@@ -27,6 +27,8 @@ typedef struct actor_class {
     uint32_t max_msgs, max_bytes; /* mailbox caps; 0 = the runtime's defaults */
     uint32_t batch;               /* ACTOR_THREAD: at most this many a call */
     uint32_t idle_ms; /* keyed: after so long without a message `passivate` is asked; 0 = never */
+    bool idle_lazily; /* passivate only looks: it is asked after each turn, and the timer of idle_ms
+                         runs only once it said true (an actor that stays for hours has none) */
     int (*init)(actor_t *self, void *state,
                 const void *arg); /* arg: borrowed (with a restart policy: for the actor's life);
                                      keyed actors get NULL */
@@ -76,6 +78,9 @@ uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, 
 void actor_refuse(actor_t *self, int err, uint32_t reply_verb, uint64_t cookie);
 /* No reply is wanted any more: a late one is dropped. */
 void actor_forget(actor_t *self, uint32_t call_id);
+/* Nothing more is asked for a while: when all requests are answered, gives back at once what they
+ * left (a table, a timer), which else goes at their last deadline. For actors that are many. */
+void actor_rest(actor_t *self);
 /* Inside the handler of request m: keeps it past the handler, to be answered later. The actor owns
  * it until actor_reply; when the actor ends first, the runtime answers. */
 void actor_keep(actor_t *self, msg_t *m);

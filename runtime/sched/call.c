@@ -1,6 +1,7 @@
 /* call: requests and their answers. The requester's table has a place per open call, found by call
  * id; ids whose place is taken are skipped. One timer of the actor serves all deadlines; it is set
- * to the earliest it knew and looks again when it fires. Runs where the actor runs. */
+ * to the earliest it knew and looks again when it fires; when nothing is open by then the table
+ * goes. Runs where the actor runs. */
 #include "base/err.h"
 #include "base/pool.h"
 #include "sched/sched.h"
@@ -12,23 +13,32 @@ typedef struct call {
     uint64_t cookie, deadline_ns;
 } call_t;
 
-struct calls {
+typedef struct calls {
     uint32_t cap, used; /* cap is a power of two */
     uint32_t last_id;
     uint64_t timer, timer_ns;
     call_t at[];
-};
+} calls_t;
+
+/* Without a table the word keeps the last id: an answer that comes late must not meet a younger
+ * call of the same id. */
+static calls_t *table_of(const actor_t *a) {
+    return a->calls & 1 ? NULL : (calls_t *)a->calls;
+}
 
 static size_t calls_size(uint32_t cap) {
     return sizeof(calls_t) + cap * sizeof(call_t);
 }
 
-static calls_t *calls_grow(calls_t *old) {
+static void calls_grow(actor_t *a) {
+    calls_t *old = table_of(a);
     uint32_t cap = old ? old->cap * 2 : 4;
     calls_t *c = pool_zalloc(calls_size(cap));
     c->cap = cap;
+    c->last_id = (uint32_t)(a->calls >> 1);
+    a->calls = (uintptr_t)c;
     if (!old)
-        return c;
+        return;
     c->used = old->used;
     c->last_id = old->last_id;
     c->timer = old->timer;
@@ -37,23 +47,26 @@ static calls_t *calls_grow(calls_t *old) {
         if (old->at[i].id)
             c->at[old->at[i].id & (cap - 1)] = old->at[i];
     pool_free(old, calls_size(old->cap));
-    return c;
 }
 
 void call_free(actor_t *a) {
-    if (a->calls)
-        pool_free(a->calls, calls_size(a->calls->cap));
-    a->calls = NULL;
+    calls_t *c = table_of(a);
+    if (!c)
+        return;
+    a->calls = (uintptr_t)c->last_id << 1 | 1;
+    pool_free(c, calls_size(c->cap));
 }
 
 uint32_t call_open(const actor_t *a) {
-    return a->calls ? a->calls->used : 0;
+    const calls_t *c = table_of(a);
+    return c ? c->used : 0;
 }
 
 static call_t *call_add(actor_t *a) {
-    if (!a->calls || a->calls->used * 2 >= a->calls->cap)
-        a->calls = calls_grow(a->calls);
-    calls_t *c = a->calls;
+    calls_t *c = table_of(a);
+    if (!c || c->used * 2 >= c->cap)
+        calls_grow(a);
+    c = table_of(a);
     do
         c->last_id++;
     while (c->last_id == 0 || c->at[c->last_id & (c->cap - 1)].id);
@@ -64,17 +77,18 @@ static call_t *call_add(actor_t *a) {
 }
 
 static call_t *call_find(actor_t *a, uint32_t id) {
-    call_t *call = a->calls && id ? &a->calls->at[id & (a->calls->cap - 1)] : NULL;
+    calls_t *c = table_of(a);
+    call_t *call = c && id ? &c->at[id & (c->cap - 1)] : NULL;
     return call && call->id == id ? call : NULL;
 }
 
 static void call_close(actor_t *a, call_t *call) {
     call->id = 0;
-    a->calls->used--;
+    table_of(a)->used--;
 }
 
 static void watch_deadline(actor_t *a, uint64_t deadline_ns) {
-    calls_t *c = a->calls;
+    calls_t *c = table_of(a);
     if (c->timer && c->timer_ns <= deadline_ns)
         return;
     timer_cancel(a, c->timer);
@@ -155,7 +169,7 @@ bool call_arrived(actor_t *a, msg_t *reply) {
 /* The deadline timer: calls past theirs are answered by us, the timer goes to the earliest of the
  * rest. */
 void call_expire(actor_t *a) {
-    calls_t *c = a->calls;
+    calls_t *c = table_of(a);
     if (!c)
         return;
     uint64_t now = rt_now(rt_of(a)), next = UINT64_MAX;
@@ -171,6 +185,16 @@ void call_expire(actor_t *a) {
     }
     if (next != UINT64_MAX)
         watch_deadline(a, next);
+    else if (c->used == 0)
+        call_free(a);
+}
+
+void actor_rest(actor_t *self) {
+    const calls_t *c = table_of(self);
+    if (!c || c->used)
+        return;
+    timer_cancel(self, c->timer);
+    call_free(self);
 }
 
 /* --- the receiver --- */

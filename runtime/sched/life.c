@@ -26,11 +26,11 @@ actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8
     a->state = NULL;
     a->arg = NULL;
     a->open = a->queue = NULL;
-    a->calls = NULL;
+    a->calls = 0;
     a->timers = NULL;
     a->watchers = NULL;
-    a->handled = a->ticks = a->last_ns = 0;
-    a->peak = a->window_ms = 0;
+    a->handled = a->ticks = 0;
+    a->peak = a->window_ms = a->last = 0;
     a->reason = ERR_OK;
     a->flags = a->restarts = 0;
     a->gen = (uint32_t)(atomic_load_explicit(&a->gate, memory_order_acquire) >> 32);
@@ -53,7 +53,7 @@ int actor_begin(actor_t *a) {
     if (err == ERR_OK)
         a->flags |= ACTOR_BEGUN;
     else
-        a->reason = err;
+        a->reason = (int16_t)err;
     return err;
 }
 

@@ -18,7 +18,6 @@
 #include <uv.h>
 
 typedef struct worker worker_t;
-typedef struct calls calls_t;
 
 /* The runtime's own verbs, below MSG_USER and never seen by a class. */
 enum {
@@ -37,7 +36,8 @@ enum {
     ACTOR_DEAD = 4,     /* ended; what is left in the mailbox is answered, then the slot is free */
     ACTOR_PARKED = 8,   /* waits for its restart; a phantom count in the gate holds the token */
     ACTOR_LEAVES = 16,  /* passivated: the gate is closed already */
-    ACTOR_BEGUN = 32    /* init succeeded: `ended` is owed */
+    ACTOR_BEGUN = 32,   /* init succeeded: `ended` is owed */
+    ACTOR_TIMED = 64    /* keyed: the timer of idle_ms runs */
 };
 enum { KIND_NONE = 255 };
 
@@ -50,29 +50,29 @@ struct actor {
     /* --- senders --- */
     _Alignas(64) _Atomic uint64_t gate; /* generation << 32 | messages */
     _Atomic(msg_t *) stack;             /* newest first */
-    _Atomic uint64_t bytes;     /* of large messages; never reset, what is added is taken off */
-    _Atomic(worker_t *) worker; /* where it ran last (free) or always runs */
+    _Atomic(worker_t *) worker;         /* where it ran last (free) or always runs */
+    _Atomic uint32_t bytes; /* of large messages; never reset, what is added is taken off */
     _Atomic uint32_t cap_msgs;
     _Atomic uint32_t cap_bytes;
     _Atomic uint32_t refused;
     uint32_t slot;
     /* --- token holder --- */
+    uint32_t gen;
     msg_t *queue;  /* taken off the stack, oldest first */
     actor_t *link; /* in a run queue */
     const actor_class_t *cls;
     void *state;
     uint64_t key;
-    msg_t *open; /* kept requests */
-    calls_t *calls;
+    msg_t *open;     /* kept requests */
+    uintptr_t calls; /* call.c: a calls_t, or the last id given << 1 | 1 */
     timer_node_t *timers;
     watcher_t *watchers;
     const void *arg;         /* for a restart */
     uint64_t handled, ticks; /* accounts */
-    uint64_t last_ns;        /* last message of a keyed actor */
-    uint32_t gen;
-    uint32_t peak; /* longest queue seen */
-    int32_t reason;
-    uint32_t window_ms; /* restarts are counted from here */
+    uint32_t last;           /* turn_tick of a keyed actor's last message */
+    uint32_t peak;           /* longest queue seen */
+    uint32_t window_ms;      /* restarts are counted from here */
+    int16_t reason;
     uint8_t flags, kind, restarts;
     /* --- under the slots' lock --- */
     bool stop_sent;
@@ -82,7 +82,8 @@ struct actor {
     uint32_t child, sibling, sibling_prev; /* slot + 1, 0 = none */
     uint32_t older, younger;               /* all living ones by age */
 };
-_Static_assert(sizeof(struct actor) <= 256, "a C actor fits 256 bytes");
+_Static_assert(sizeof(struct actor) <= 192, "a socket and its user are two of them");
+_Static_assert(ERR_COUNT < INT16_MAX, "reason holds an error code");
 
 #define RING  256 /* power of two */
 #define HOOKS 8
@@ -257,7 +258,7 @@ static inline msg_t *mailbox_pop(actor_t *a) {
  */
 static inline bool mailbox_consumed(actor_t *a, uint32_t msgs, uint64_t bytes) {
     if (bytes)
-        atomic_fetch_sub_explicit(&a->bytes, bytes, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&a->bytes, (uint32_t)bytes, memory_order_relaxed);
     uint64_t old = atomic_fetch_sub_explicit(&a->gate, msgs, memory_order_acq_rel);
     assert((uint32_t)old >= msgs);
     return (uint32_t)old == msgs;

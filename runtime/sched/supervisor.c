@@ -74,7 +74,7 @@ void actor_exit(actor_t *self, int reason) {
     if (self->flags & ACTOR_EXITING)
         return;
     self->flags |= ACTOR_EXITING;
-    self->reason = reason;
+    self->reason = (int16_t)reason;
 }
 
 void actor_watch(actor_t *self, actor_ref_t ref) {

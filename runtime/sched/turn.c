@@ -22,11 +22,25 @@ void msg_done(runtime_t *rt, actor_t *a, msg_t *m) {
     msg_free(m);
 }
 
+static void time_idle(actor_t *a, uint64_t ms) {
+    a->flags |= ACTOR_TIMED;
+    timer_start(a, ms, MSG_IDLE, 0);
+}
+
+static bool may_leave(actor_t *a) {
+    return !a->open && !call_open(a) && (!a->cls->passivate || a->cls->passivate(a, a->state));
+}
+
+/* Milliseconds in 32 bits: an actor that was quiet for seven weeks waits once more. */
+static uint32_t turn_tick(const worker_t *w) {
+    return (uint32_t)(w->now_ns / 1000000);
+}
+
 /* Keyed and idle for idle_ms? Then it may leave, if it says so and nothing came meanwhile. */
 static void idle(worker_t *w, actor_t *a, uint32_t done) {
-    uint64_t quiet_ms = (w->now_ns - a->last_ns) / 1000000, limit = a->cls->idle_ms;
-    bool may = quiet_ms >= limit && !a->open && !call_open(a) &&
-               (!a->cls->passivate || a->cls->passivate(a, a->state));
+    uint64_t quiet_ms = turn_tick(w) - a->last, limit = a->cls->idle_ms;
+    bool quiet = quiet_ms >= limit, may = quiet && may_leave(a);
+    a->flags &= (uint8_t)~ACTOR_TIMED;
     if (a->flags & ACTOR_EXITING)
         return;
     if (may && !a->open && !call_open(a) && mailbox_close_if(a, done)) {
@@ -34,7 +48,8 @@ static void idle(worker_t *w, actor_t *a, uint32_t done) {
         a->reason = ERR_OK;
         return;
     }
-    timer_start(a, quiet_ms < limit ? limit - quiet_ms : limit, MSG_IDLE, 0);
+    if (may || !quiet || !a->cls->idle_lazily)
+        time_idle(a, quiet ? limit : limit - quiet_ms);
 }
 
 static int dispatch_system(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
@@ -83,7 +98,7 @@ static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
         msg_free(m);
         return;
     }
-    a->last_ns = w->now_ns;
+    a->last = turn_tick(w);
     m->flags |= MSG_HANDLING;
     a->cls->handle(a, a->state, m);
     msg_done(w->rt, a, m);
@@ -103,11 +118,11 @@ static void run_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
 static bool begin(worker_t *w, actor_t *a) {
     bool parked = a->flags & ACTOR_PARKED;
     a->flags &= (uint8_t) ~(ACTOR_STARTING | ACTOR_PARKED);
-    a->last_ns = w->now_ns;
+    a->last = turn_tick(w);
     int err = actor_begin(a);
     if (err == ERR_OK) {
-        if (a->kind != KIND_NONE && a->cls->idle_ms)
-            timer_start(a, a->cls->idle_ms, MSG_IDLE, 0);
+        if (a->kind != KIND_NONE && a->cls->idle_ms && !a->cls->idle_lazily)
+            time_idle(a, a->cls->idle_ms);
         if (!(a->flags & ACTOR_EXITING))
             return !parked || !mailbox_consumed(a, 1, 0);
     } else {
@@ -142,6 +157,12 @@ static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks)
     return n;
 }
 
+/* With idle_lazily the timer begins when the actor could leave, not with the actor. */
+static void look_for_idle(actor_t *a) {
+    if (a->cls->idle_lazily && a->kind != KIND_NONE && !(a->flags & ACTOR_TIMED) && may_leave(a))
+        time_idle(a, a->cls->idle_ms);
+}
+
 static void account(worker_t *w, actor_t *a, uint32_t n, uint64_t ticks, uint32_t waiting) {
     if (waiting > a->peak)
         a->peak = waiting;
@@ -166,6 +187,8 @@ void actor_run(worker_t *w, actor_t *a) {
     uint64_t bytes = 0, ticks = 0;
     uint32_t n = a->flags & ACTOR_EXITING ? 0 : slice(w, a, &bytes, &ticks);
     account(w, a, n, ticks, waiting);
+    if (!(a->flags & ACTOR_EXITING))
+        look_for_idle(a);
     if (a->flags & ACTOR_EXITING) {
         if (!actor_after_exit(w, a, n, bytes))
             run_dead(w, a, n, bytes);
