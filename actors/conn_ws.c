@@ -203,8 +203,11 @@ static bool same_host(slice_t a, slice_t b) {
 
 static bool origin_ok(const edge_t *e, const http_request_t *req) {
     slice_t origin = http_header(req, "origin");
-    if (!http_header_count(req, "origin"))
+    uint32_t count = http_header_count(req, "origin");
+    if (count == 0)
         return true;
+    if (count > 1)
+        return false; /* which one would it be? */
     const char *mark = memmem(origin.at, origin.len, "://", 3);
     if (!mark)
         return false;

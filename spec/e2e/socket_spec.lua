@@ -73,6 +73,12 @@ describe("a handshake in token mode", function()
         assert.same({403, "user_mismatch"}, {status, body.code})
         status, body = refused("/ws?token=" .. lena.token, {headers = {"Origin: https://evil.example"}})
         assert.same({403, "origin_denied"}, {status, body.code})
+        for _, origins in ipairs {{"null"}, {""}, {"http://127.0.0.1.evil.example"}, {"http://127.0.0.1@evil.example"},
+            {"http://127.0.0.1", "http://evil.example"}} do
+            local headers = {}
+            for i, one in ipairs(origins) do headers[i] = "Origin: " .. one end
+            assert.equal(403, (refused("/ws?token=" .. lena.token, {headers = headers})), origins[1])
+        end
         for _, origin in ipairs {"http://localhost:5173", "http://127.0.0.1:1", "https://app.example"} do
             local c = assert(ws.open(n.ws_address, "/ws?token=" .. lena.token, {headers = {"Origin: " .. origin}}), origin)
             c:close()
