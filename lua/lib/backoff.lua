@@ -4,13 +4,30 @@ local WINDOW_MS <const> = 15 * 60 * 1000   -- failures within that time count to
 local FIRST_WAIT_MS <const> = 30 * 1000    -- after the last free failure; doubled by each further one
 local LONGEST_WAIT_MS <const> = 15 * 60 * 1000
 
+local STRANGE <const> = 1024               -- shared counts for those who find no place in kv
+
 local backoff = {}
+
+-- While kv is full, failures go on to be counted, several accounts under one number: else whoever fills kv could guess at will.
+local strange = {}
+
+local function strange_of(key) return tonumber(key:sub(-4), 16) % STRANGE end
 
 local function key_of(account, address) return "login:" .. hash.sha256(account .. "\n" .. address) end
 
 local function read(key)
     local text = kv.get(key)
-    return text and json.decode(text) or {times = json.list {}, wait = 0, until_ms = 0}
+    if text then return json.decode(text) end
+    local shared = strange[strange_of(key)]
+    if shared and shared.gone_ms > now() then return shared end
+    return {times = json.list {}, wait = 0, until_ms = 0}
+end
+
+local function write(key, record)
+    local life = record.wait + WINDOW_MS
+    if pcall(kv.set, key, json.encode(record), life) then return end
+    record.gone_ms = now() + life
+    strange[strange_of(key)] = record
 end
 
 -- While a wait runs every try is refused unseen and uncounted.
@@ -39,9 +56,10 @@ function backoff.failed(account, address)
     end
     record.until_ms = record.wait > 0 and at + record.wait or 0
     if record.wait > 0 then record.times = json.list {} end
-    kv.set(key, json.encode(record), record.wait + WINDOW_MS)
+    write(key, record)
 end
 
+-- A shared count stays: it is not this account's alone.
 function backoff.succeeded(account, address) kv.del(key_of(account, address)) end
 
 return backoff

@@ -199,6 +199,26 @@ describe("accounts", function()
     end)
 end)
 
+describe("failed logins while kv is full", function()
+    it("go on to be counted: whoever fills it cannot guess at will", function()
+        local n = node.start {["kv.max_entries"] = 20}
+        local p, other = n:person(), n:person()
+        local function login(name, password)
+            return n:api("POST", "/api/auth/login", {body = {username = name, password = password}})
+        end
+        for i = 1, 60 do assert.equal(400, login("nobody" .. i, "wrong password").status) end
+        for _ = 1, 9 do assert.equal(400, login(p.name, "wrong password").status) end
+        local tries = 9 -- one of the 60 may share the count
+        while tries < 11 and login(p.name, "wrong password").status == 400 do tries = tries + 1 end
+        assert.truthy(tries <= 10)
+        local r = login(p.name, "correct horse 9")
+        assert.same({429, "too many attempts"}, {r.status, r.json.error})
+        assert.truthy(tonumber(r.headers["retry-after"]) >= 1)
+        assert.equal(200, login(other.name, "correct horse 9").status)
+        n:finish()
+    end)
+end)
+
 describe("address limits", function()
     it("answer 429 with Retry-After, for logins apart from the rest", function()
         local n = node.start {["limits.auth_addr"] = "1/3", ["limits.http_addr"] = "5/10", ["limits.http_user"] = "2/4"}
