@@ -165,7 +165,8 @@ describe("wsbench flags", function()
     end)
     it("takes one dash or two, with = or a word, those of the reference tool included", function()
         assert.equal(1, status("-target", "ws://127.0.0.1:1/ws", "--conns=1", "-ramp=1ms", "-duration", "300ms", "-retry=0",
-            "--read-buffer", "8192", "-write-buffer=8192", "-auth-mode", "none", "-token-file=", "--user-file", "", "-verbose", "--output", "json"))
+            "--read-buffer", "8192",
+            "-write-buffer=8192", "-auth-mode", "none", "-token-file=", "--user-file", "", "-verbose", "--output", "json"))
     end)
     it("helps with status 0", function() assert.equal(0, status("--help")) end)
 end)
