@@ -31,6 +31,13 @@ static void copy_text(char *to, size_t size, slice_t s) {
     to[len] = 0;
 }
 
+static void make_id(char *to, uint64_t number) {
+    memcpy(to, "r-", 2);
+    for (int i = 0; i < 16; i++)
+        to[2 + i] = "0123456789abcdef"[number >> (60 - 4 * i) & 15];
+    to[18] = 0;
+}
+
 static char *copy_query(slice_t s) {
     if (s.len == 0)
         return NULL;
@@ -60,8 +67,7 @@ static http_call_t *open_call(conn_t *c, const http_request_t *req) {
     if (request_id_ok(id))
         copy_text(call->request_id, sizeof call->request_id, id);
     else
-        snprintf(call->request_id, sizeof call->request_id, "r-%016llx",
-                 (unsigned long long)actor_random(c->self));
+        make_id(call->request_id, actor_random(c->self));
     if (etag.len < sizeof call->if_none_match && etag.len)
         copy_text(call->if_none_match, sizeof call->if_none_match, etag);
     call->cors = listed_origin(e->conf, http_header(req, "origin"));

@@ -72,31 +72,60 @@ static void accept_key(slice_t key, char out[32]) {
     out[28] = 0;
 }
 
-static bool param(conn_t *c, const char *name, char *room, size_t size, slice_t *out) {
-    return conn_query(c, name, room, size, out);
+/* What the query says, read in one pass: decoding is a good part of a handshake. Of a name that
+ * comes twice the last value counts. */
+enum { ASK_DEVICE, ASK_PLATFORM, ASK_REPLAY, ASK_USER, ASK_TOKEN, ASKS };
+typedef struct asked {
+    slice_t of[ASKS]; /* {NULL,0}: absent or empty */
+    char text[ASK_TOKEN][72], token[TOKEN_MAX + 1];
+} asked_t;
+
+static int note_value(void *arg, slice_t name, slice_t value) {
+    static const char *const names[ASKS] = {"device_id", "platform", "replay", "user_id", "token"};
+    asked_t *a = arg;
+    int i = 0;
+    while (i < ASKS && !slice_eq(name, slice_of(names[i])))
+        i++;
+    if (i == ASKS)
+        return ERR_OK;
+    char *room = i == ASK_TOKEN ? a->token : a->text[i];
+    size_t size = i == ASK_TOKEN ? sizeof a->token : sizeof a->text[i];
+    /* cut, what does not fit is refused as well: no value is as long as its room */
+    size_t len = value.len < size ? value.len : size;
+    memcpy(room, value.at, len);
+    a->of[i] = len ? (slice_t){room, len} : (slice_t){NULL, 0};
+    return ERR_OK;
 }
 
-static int parameters(conn_t *c, struct ws_opening *o, const edge_t *e) {
-    slice_t s;
-    char room[72];
-    if (param(c, "device_id", room, sizeof room, &s)) {
-        if (!edge_device_ok(s))
-            return ERR_BAD_REQUEST;
-        snprintf(o->device, sizeof o->device, "%.*s", (int)s.len, s.at);
-    }
-    snprintf(o->platform, sizeof o->platform, "web");
-    if (param(c, "platform", room, sizeof room, &s)) {
-        if (!edge_platform_ok(s))
-            return ERR_BAD_REQUEST;
-        snprintf(o->platform, sizeof o->platform, "%.*s", (int)s.len, s.at);
-    }
+static int read_query(slice_t query, asked_t *a) {
+    size_t size = query.len + 1;
+    char *room = pool_alloc(size);
+    memset(a->of, 0, sizeof a->of);
+    int err = http_query_each(query, room, size, note_value, a);
+    pool_free(room, size);
+    return err;
+}
+
+static void keep_text(char *to, slice_t s) {
+    memcpy(to, s.at, s.len);
+    to[s.len] = 0;
+}
+
+static int parameters(struct ws_opening *o, const asked_t *a, const edge_t *e) {
+    slice_t device = a->of[ASK_DEVICE], platform = a->of[ASK_PLATFORM], replay = a->of[ASK_REPLAY];
+    if (!platform.len)
+        platform = SLICE("web");
+    if ((device.len && !edge_device_ok(device)) || !edge_platform_ok(platform))
+        return ERR_BAD_REQUEST;
+    if (device.len)
+        keep_text(o->device, device);
+    keep_text(o->platform, platform);
     o->replay = e->open_mode;
-    if (param(c, "replay", room, sizeof room, &s)) {
-        if (s.len != 1 || (s.at[0] != '0' && s.at[0] != '1'))
-            return ERR_BAD_REQUEST;
-        o->replay = s.at[0] == '1';
-    }
-    return ERR_OK;
+    if (!replay.len)
+        return ERR_OK;
+    o->replay = replay.at[0] == '1';
+    return replay.len == 1 && (replay.at[0] == '0' || replay.at[0] == '1') ? ERR_OK
+                                                                           : ERR_BAD_REQUEST;
 }
 
 /* --- the credential --- */
@@ -122,12 +151,10 @@ static slice_t offered_token(const http_request_t *req) {
     return slice_eq(word, SLICE("bearer")) && token.len && list.len == 0 ? token : none;
 }
 
-/* The one token of the request in room; {NULL,0}: none; two that differ or a bad header:
+/* The one token of the request; {NULL,0}: none; two that differ or a bad header:
  * ERR_UNAUTHORIZED. */
-static int find_token(conn_t *c, const http_request_t *req, char *room, size_t size, slice_t *out,
-                      bool *bearer) {
-    slice_t by_query, by_header, by_offer = offered_token(req);
-    param(c, "token", room, size, &by_query);
+static int find_token(const http_request_t *req, slice_t by_query, slice_t *out, bool *bearer) {
+    slice_t by_header, by_offer = offered_token(req);
     if (http_bearer(req, &by_header) != ERR_OK)
         return ERR_UNAUTHORIZED;
     slice_t all[3] = {by_query, by_header, by_offer};
@@ -157,13 +184,13 @@ static int by_token(conn_t *c, slice_t token, struct ws_opening *o) {
     return ERR_OK;
 }
 
-static int credential(conn_t *c, const http_request_t *req, struct ws_opening *o) {
+static int credential(conn_t *c, const http_request_t *req, const asked_t *a,
+                      struct ws_opening *o) {
     edge_t *e = edge_at(c)->edge;
-    char room[TOKEN_MAX + 1], id_room[24];
-    slice_t token, id;
+    slice_t token, id = a->of[ASK_USER];
     int64_t user = 0;
-    int err = find_token(c, req, room, sizeof room, &token, &o->bearer);
-    bool named = param(c, "user_id", id_room, sizeof id_room, &id);
+    int err = find_token(req, a->of[ASK_TOKEN], &token, &o->bearer);
+    bool named = id.len > 0;
     if (err != ERR_OK)
         return err;
     bool number = named && text_to_int(id, &user) && user > 0;
@@ -237,19 +264,6 @@ static void no_socket(conn_t *c, int err) {
     http_error_headers(c, err, NULL, 0, "Sec-WebSocket-Version: 13\r\n");
 }
 
-static int bad_query(void *arg, slice_t name, slice_t value) {
-    (void)arg, (void)name, (void)value;
-    return ERR_OK;
-}
-
-static bool query_readable(const http_request_t *req) {
-    size_t size = req->query.len + 1;
-    char *room = pool_alloc(size);
-    int err = http_query_each(req->query, room, size, bad_query, NULL);
-    pool_free(room, size);
-    return err == ERR_OK;
-}
-
 void ws_handshake(conn_t *c, const http_request_t *req) {
     edge_t *e = edge_at(c)->edge;
     slice_t key;
@@ -259,7 +273,8 @@ void ws_handshake(conn_t *c, const http_request_t *req) {
         return;
     }
     struct ws_opening *o = c->http->opening = pool_zalloc(sizeof *o);
-    if (!query_readable(req) || parameters(c, o, e) != ERR_OK) {
+    asked_t asked;
+    if (read_query(req->query, &asked) != ERR_OK || parameters(o, &asked, e) != ERR_OK) {
         refuse(c, ERR_BAD_REQUEST, NULL, 0);
         return;
     }
@@ -271,7 +286,7 @@ void ws_handshake(conn_t *c, const http_request_t *req) {
         refuse(c, ERR_RATE_LIMITED, NULL, wait);
         return;
     }
-    err = credential(c, req, o);
+    err = credential(c, req, &asked, o);
     if (err == ERR_OK && !origin_ok(e, req))
         err = ERR_ORIGIN_DENIED;
     if (err != ERR_OK) {

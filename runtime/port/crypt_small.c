@@ -1,4 +1,5 @@
 /* crypt_small: digests, MACs, randomness: in place, any thread. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "port/crypt.h"
 #include <openssl/sha.h>
 #include <sodium.h>
@@ -14,12 +15,32 @@ __attribute__((constructor)) static void start(void) {
         abort();
 }
 
-void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]) {
-    crypto_auth_hmacsha256_state st;
-    crypto_auth_hmacsha256_init(&st, bytes(key), key.len);
-    crypto_auth_hmacsha256_update(&st, bytes(text), text.len);
-    crypto_auth_hmacsha256_final(&st, out);
+/* One half of an HMAC: the key's block, then text. */
+static void keyed(const uint8_t key[64], uint8_t pad, slice_t text, uint8_t out[32]) {
+    uint8_t block[64];
+    SHA256_CTX st;
+    for (int i = 0; i < 64; i++)
+        block[i] = key[i] ^ pad;
+    SHA256_Init(&st);
+    SHA256_Update(&st, block, sizeof block);
+    SHA256_Update(&st, bytes(text), text.len);
+    SHA256_Final(out, &st);
+    sodium_memzero(block, sizeof block);
     sodium_memzero(&st, sizeof st);
+}
+
+/* RFC 2104 on OpenSSL's plain SHA-256: it uses the processor's own instructions, which libsodium's
+ * does not (a token is read with each request), and no context is allocated. */
+void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]) {
+    uint8_t block[64] = {0}, inner[32];
+    if (key.len > sizeof block)
+        crypt_sha256(key, block);
+    else if (key.len)
+        memcpy(block, key.at, key.len);
+    keyed(block, 0x36, text, inner);
+    keyed(block, 0x5c, (slice_t){(char *)inner, sizeof inner}, out);
+    sodium_memzero(block, sizeof block);
+    sodium_memzero(inner, sizeof inner);
 }
 
 void crypt_sha256(slice_t text, uint8_t out[32]) {
@@ -27,7 +48,10 @@ void crypt_sha256(slice_t text, uint8_t out[32]) {
 }
 
 void crypt_sha1(slice_t text, uint8_t out[20]) {
-    SHA1(bytes(text), text.len, out);
+    SHA_CTX st; /* SHA1() looks its method up by name each time */
+    SHA1_Init(&st);
+    SHA1_Update(&st, bytes(text), text.len);
+    SHA1_Final(out, &st);
 }
 
 void crypt_random(void *out, size_t len) {
