@@ -256,11 +256,29 @@ static bool acted_here(const conn_t *c, int64_t user, slice_t device) {
     return user == c->user && device.len && slice_eq(device, slice_of(c->device));
 }
 
-static void deliver_messages(conn_t *c, const fanout_t *f, block_t *frames) {
+/* The usual case: messages of others, one behind the other, all to be pushed as one piece. */
+static bool deliver_run(conn_t *c, const fanout_t *f, block_t *frames, chat_stream_t *s) {
+    const fanout_item_t *first = &f->items[0], *last = &f->items[f->count - 1];
+    run_t r = {.block = frames, .at = first->at, .count = f->count, .start_ns = f->start_ns};
+    if (s->own_news || must_wait(c, s))
+        return false;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const fanout_item_t *item = &f->items[i];
+        if (item->sender == c->user || item->seq != first->seq + i || item->at != r.at + r.len)
+            return false;
+        r.len += item->len;
+    }
+    if (slow_with(c, &r) || !chat_stream_offer_run(s, first->seq, last->seq))
+        return false;
+    run_send(c, &r);
+    s->last_ns = actor_now_ns(c->self);
+    return true;
+}
+
+static void deliver_each(conn_t *c, const fanout_t *f, block_t *frames, chat_stream_t *s) {
     actor_ref_t self = actor_self(c->self);
-    chat_t *ch = chat_of(c);
+    chat_t *ch = c->chat;
     run_t r = {.start_ns = f->start_ns};
-    chat_stream_t *s = stream_make(ch, f->conversation);
     for (uint32_t i = 0; i < f->count; i++) {
         const fanout_item_t *item = &f->items[i];
         bool own = acted_here(c, item->sender, fanout_device(f, i));
@@ -277,6 +295,12 @@ static void deliver_messages(conn_t *c, const fanout_t *f, block_t *frames) {
         offer(c, s, item->seq, own, slow_with(c, &r), &r, frames, item->at, item->len);
     }
     run_send(c, &r);
+}
+
+static void deliver_messages(conn_t *c, const fanout_t *f, block_t *frames) {
+    chat_stream_t *s = stream_make(chat_of(c), f->conversation);
+    if (!deliver_run(c, f, frames, s))
+        deliver_each(c, f, frames, s);
     resend_arm(c);
 }
 

@@ -149,6 +149,17 @@ int chat_stream_offer(chat_stream_t *s, int64_t seq, bool own, bool slow, int64_
     return did | CHAT_STREAM_PUSH;
 }
 
+bool chat_stream_offer_run(chat_stream_t *s, int64_t first, int64_t last) {
+    if (s->seen == 0)
+        chat_stream_start(s, first - 1);
+    if (first != s->seen + 1 || first <= s->acked || s->behind || s->stopped ||
+        chat_stream_unacked(s) + (last - first) >= CHAT_STREAM_UNACKED)
+        return false;
+    s->seen = last;
+    s->attempt = 0;
+    return true;
+}
+
 int chat_stream_ack(chat_stream_t *s, int64_t seq, int64_t *from) {
     int did = 0;
     if (seq <= s->acked)

@@ -47,6 +47,9 @@ void chat_stream_free(chat_stream_t *s); /* its insides */
 /* A message is there for this socket. own: its device sent it; slow: no push fits now. Gives a set
  * of enum chat_stream_do. */
 int chat_stream_offer(chat_stream_t *s, int64_t seq, bool own, bool slow, int64_t *from);
+/* Messages first..last of other devices are there, and pushes fit. true: all of them are to be
+ * pushed and count as offered. false: each is offered by itself. */
+bool chat_stream_offer_run(chat_stream_t *s, int64_t first, int64_t last);
 /* The device says that it has everything up to seq (not above the conversation's latest). Gives
  * CHAT_STREAM_ACKED, CHAT_STREAM_RESYNC. */
 int chat_stream_ack(chat_stream_t *s, int64_t seq, int64_t *from);

@@ -58,6 +58,8 @@ static int connect(store_t *s, store_conn_t *c, bool writer, char *fault, size_t
     store_sqlite_base_t *b = s->base;
     *c = (store_conn_t){.path = b->path, .ops = &s->ops, .writer = writer, .rt = s->rt};
     c->prepared = pool_zalloc((s->ops.count + 1) * sizeof *c->prepared);
+    if (writer)
+        c->seqs = pool_zalloc(SQLITE_SEQS * sizeof *c->seqs);
     b->count++;
     if (sqlite_open(c) == ERR_OK)
         return ERR_OK;
@@ -161,6 +163,7 @@ static void engine_close(store_t *s) {
         store_conn_t *c = &b->conns[--b->count];
         sqlite_close(c);
         pool_free(c->prepared, (s->ops.count + 1) * sizeof *c->prepared);
+        pool_free(c->seqs, SQLITE_SEQS * sizeof *c->seqs);
     }
     if (b->lock >= 0)
         close(b->lock);

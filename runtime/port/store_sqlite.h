@@ -27,6 +27,14 @@ enum {
     SQL_COUNT
 };
 
+/* The newest seq of a conversation as the writer has left it. It is the only one who inserts
+ * messages and nothing deletes them, so it need not ask; a place is taken over by whoever comes
+ * next, and all are forgotten with a transaction that is not committed. */
+#define SQLITE_SEQS 4096 /* power of two */
+typedef struct sqlite_seq {
+    int64_t conversation, last; /* conversation 0: nothing */
+} sqlite_seq_t;
+
 struct store_conn {
     sqlite3 *db; /* NULL: given up; begin makes a new one */
     const char *path;
@@ -36,6 +44,7 @@ struct store_conn {
     bool writer;
     bool lost;            /* the transaction must not be committed */
     int64_t next_id;      /* of a message; the writer is the only one who inserts them */
+    sqlite_seq_t *seqs;   /* SQLITE_SEQS of them, the writer's; NULL: it always asks */
     uint64_t deadline_ns; /* of the request that a reader runs; 0 = none */
     runtime_t *rt;
     uint32_t page_bytes;
@@ -60,6 +69,7 @@ int sqlite_save(store_conn_t *c);
 int sqlite_keep(store_conn_t *c);
 void sqlite_undo(store_conn_t *c);
 uint64_t sqlite_tidy(store_conn_t *c);
+void sqlite_forget_seqs(store_conn_t *c);
 
 /* --- store_sqlite_run.c --- */
 sqlite3_stmt *sqlite_prepare(store_conn_t *c, slice_t sql, const char **tail);

@@ -76,7 +76,13 @@ int sqlite_open(store_conn_t *c) {
     return ERR_OK;
 }
 
+void sqlite_forget_seqs(store_conn_t *c) {
+    if (c->seqs)
+        memset(c->seqs, 0, SQLITE_SEQS * sizeof *c->seqs);
+}
+
 void sqlite_close(store_conn_t *c) {
+    sqlite_forget_seqs(c);
     for (int i = 0; i < SQL_COUNT; i++) {
         sqlite3_finalize(c->own[i]);
         c->own[i] = NULL;
@@ -199,6 +205,7 @@ int sqlite_commit(store_conn_t *c) {
 }
 
 void sqlite_rollback(store_conn_t *c) {
+    sqlite_forget_seqs(c);
     if (!c->db || sqlite3_get_autocommit(c->db))
         return;
     sqlite_do(c, SQL_ROLLBACK);

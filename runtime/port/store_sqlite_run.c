@@ -170,18 +170,40 @@ static int find_target(store_conn_t *c, int64_t conversation, int64_t message) {
     return rc == SQLITE_DONE ? ERR_STALE : sqlite_failed(c, rc, "append");
 }
 
-/* A first_seq behind the next one would leave a hole for ever. One below it is found out by the
- * index. */
-static int check_first(store_conn_t *c, const store_append_head_t *head) {
+static sqlite_seq_t *seq_place(const store_conn_t *c, int64_t conversation) {
+    uint64_t hash = (uint64_t)conversation * 0x9e3779b97f4a7c15u >> 32;
+    return c->seqs ? &c->seqs[hash & (SQLITE_SEQS - 1)] : NULL;
+}
+
+static void note_last(const store_conn_t *c, int64_t conversation, int64_t last) {
+    sqlite_seq_t *s = seq_place(c, conversation);
+    if (s)
+        *s = (sqlite_seq_t){conversation, last};
+}
+
+static int read_last(store_conn_t *c, int64_t conversation, int64_t *last) {
+    const sqlite_seq_t *s = seq_place(c, conversation);
+    if (s && s->conversation == conversation) {
+        *last = s->last;
+        return ERR_OK;
+    }
     sqlite3_stmt *st = sqlite_own(c, SQL_LAST_SEQ);
     if (!st)
         return ERR_IO;
-    sqlite3_bind_int64(st, 1, head->conversation);
+    sqlite3_bind_int64(st, 1, conversation);
     int rc = sqlite3_step(st);
-    int64_t last = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+    *last = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
     sqlite3_reset(st);
-    if (rc != SQLITE_ROW)
-        return sqlite_failed(c, rc, "append");
+    return rc == SQLITE_ROW ? ERR_OK : sqlite_failed(c, rc, "append");
+}
+
+/* A first_seq behind the next one would leave a hole for ever. One below it is found out by the
+ * index. */
+static int check_first(store_conn_t *c, const store_append_head_t *head) {
+    int64_t last;
+    int err = read_last(c, head->conversation, &last);
+    if (err != ERR_OK)
+        return err;
     return head->first_seq > last + 1 ? ERR_STALE : ERR_OK;
 }
 
@@ -209,8 +231,8 @@ static int append_reply(store_conn_t *c, int64_t conversation, const store_appen
 }
 
 static int append_all(store_conn_t *c, sqlite3_stmt *st, const store_append_head_t *head,
-                      slice_t items, store_appended_t *out) {
-    int64_t seq = head->first_seq;
+                      slice_t items, store_appended_t *out, int64_t *next) {
+    int64_t seq = *next = head->first_seq;
     sqlite3_bind_int64(st, 2, head->conversation);
     for (uint32_t i = 0; i < head->head.count; i++) {
         store_append_item_t item = store_next_item(&items);
@@ -222,6 +244,7 @@ static int append_all(store_conn_t *c, sqlite3_stmt *st, const store_append_head
         int rc = insert(c, st, &item, c->next_id, seq);
         if (rc == SQLITE_DONE) {
             out[i] = (store_appended_t){c->next_id++, seq++, item.at_ms, false};
+            *next = seq;
             continue;
         }
         err = rc == SQLITE_CONSTRAINT_UNIQUE && !sqlite3_get_autocommit(c->db)
@@ -237,14 +260,16 @@ static int append_all(store_conn_t *c, sqlite3_stmt *st, const store_append_head
  * seq) refuses whoever is not up to date. */
 int sqlite_append(store_conn_t *c, const store_append_head_t *head, slice_t items,
                   store_appended_t *out) {
-    int64_t first_id = c->next_id;
+    int64_t first_id = c->next_id, next;
     sqlite3_stmt *st = sqlite_own(c, SQL_INSERT);
     int err = st ? check_first(c, head) : ERR_IO;
     if (err != ERR_OK)
         return err;
-    err = append_all(c, st, head, items, out);
+    err = append_all(c, st, head, items, out, &next);
     sqlite3_clear_bindings(st);
     if (err != ERR_OK)
         take_back(c, first_id);
+    else if (c->next_id != first_id)
+        note_last(c, head->conversation, next - 1);
     return err;
 }

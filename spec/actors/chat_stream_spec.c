@@ -249,4 +249,37 @@ SPEC("over random steps each gap is announced and nothing is pushed twice") {
     }
 }
 
+SPEC("a run is taken as a whole exactly when each of it would be pushed and nothing else told") {
+    uint32_t random = 7, taken = 0, refused = 0;
+    chat_stream_t s = {0}, each = {0};
+    int64_t seq = 0;
+    for (int i = 0; i < 20000; i++) {
+        random = random * 1664525 + 1013904223;
+        uint32_t what = random >> 28, count = 1 + (random >> 20) % 40;
+        if (what < 2) { /* an own send, or an ack */
+            seq += what == 0;
+            CHECK_INT(what ? chat_stream_ack(&s, seq - count % 4, &from) : own(&s, seq),
+                      what ? chat_stream_ack(&each, seq - count % 4, &from) : own(&each, seq));
+            continue;
+        }
+        int64_t first = seq + 1 + (what == 2), last = first + count - 1;
+        bool all = true;
+        for (int64_t q = first; q <= last; q++)
+            all = (push(&each, q) == CHAT_STREAM_PUSH) && all;
+        bool run = chat_stream_offer_run(&s, first, last);
+        for (int64_t q = first; !run && q <= last; q++)
+            push(&s, q);
+        CHECK_INT(run, all);
+        CHECK_INT(s.seen, each.seen);
+        CHECK_INT(chat_stream_unacked(&s), chat_stream_unacked(&each));
+        taken += run;
+        refused += !run;
+        seq = last;
+    }
+    CHECK(taken > 1000);
+    CHECK(refused > 1000);
+    chat_stream_free(&s);
+    chat_stream_free(&each);
+}
+
 SPEC_MAIN
