@@ -67,6 +67,8 @@ SPEC("on a full disk the whole group fails, nothing of it is stored, and it work
     fault.full = false;
     CHECK_INT(row_count(run("user_credentials", "t", "ann")), 0);
     CHECK(make_user("ann") > 0);
+    CHECK_INT(stage_answer(say(0, 1, 23, "hole"))->err, ERR_STALE);
+    CHECK_INT(stage_answer(say(0, 1, 4, "hole"))->err, ERR_STALE);
     stage_answer_t *a = stage_answer(say(0, 1, 3, "c7"));
     CHECK_INT(a->err, ERR_OK);
     CHECK(!appended(a, 0).repeat);
@@ -111,7 +113,8 @@ SPEC("a failed sync is no success: unknown, never tried again, and the connectio
     CHECK_INT(stage_answer(say(0, 1, 2, "b"))->err, ERR_TIMEOUT);
     CHECK_INT(fault.syncs - before, 1);
     fault.sync_fails = false;
-    stage_answer_t *a = stage_answer(say(0, 1, 2, "b")); /* the client sends it once more */
+    CHECK_INT(stage_answer(say(0, 1, 3, "c"))->err, ERR_STALE); /* 2 is not there: a hole */
+    stage_answer_t *a = stage_answer(say(0, 1, 2, "b"));        /* the client sends it once more */
     CHECK_INT(a->err, ERR_OK);
     CHECK_INT(appended(a, 0).seq, 2);
     CHECK_INT(fault.opens - opens, 1);
