@@ -27,9 +27,9 @@ enum {
     SQL_COUNT
 };
 
-/* The newest seq of a conversation as the writer has left it. It is the only one who inserts
- * messages and nothing deletes them, so it need not ask; a place is taken over by whoever comes
- * next, and all are forgotten with a transaction that is not committed. */
+/* The newest seq that the writer has given out in a conversation: nothing deletes messages, so what
+ * is there reaches at least so far. A place is taken over by whoever comes next, and all are
+ * forgotten with a transaction that is not committed. */
 #define SQLITE_SEQS 4096 /* power of two */
 typedef struct sqlite_seq {
     int64_t conversation, last; /* conversation 0: nothing */
