@@ -415,6 +415,7 @@ SPEC("stops with open connections") {
     int fd = dial(), ws = dial_ws(), later = dial();
     say_text(later, GET("/never"));
     CHECK(wait_for(&requests, 2));
+    CHECK(wait_for(&opened, 3)); /* they come to two workers, in any order */
     world_stop();
     CHECK_INT(ended, 3);
     CHECK_INT(stat_read(STAT_CONNECTIONS), 0);
