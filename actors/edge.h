@@ -45,6 +45,9 @@ typedef struct edge_worker {
     json_doc_t *doc;   /* the frame or body that is being handled */
     json_doc_t *aside; /* tokens, checks of bodies: never while `doc` is read by others */
     buf_t out;         /* scratch for short frames and heads */
+    int64_t tail_ms;   /* the end of frames of this millisecond */
+    uint32_t tail_len;
+    char tail[36];
     live_slot_t *live;
     uint32_t live_count, live_cap;
     uint32_t drain_total, drain_left; /* sockets at the start of the drain, sweeps to come */

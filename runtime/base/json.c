@@ -386,7 +386,7 @@ static bool document(parser_t *s) {
 }
 
 int json_parse(json_doc_t *doc, char *text, size_t len) {
-    if (len <= TEXT_MAX && text_utf8_valid(text, len))
+    if (len && len <= TEXT_MAX && text_utf8_valid(text, len))
         return json_parse_utf8(doc, text, len);
     doc->count = 1;
     return ERR_BAD_REQUEST;

@@ -149,6 +149,7 @@ SPEC("kills an endless loop, and pcall does not hold it") {
 }
 
 SPEC("kills what fills the memory, pcall does not hold it, and the VM goes on") {
+    slice_ms = 10000;
     WITH_VM(2 << 20) {
         HOLDS("local t = {} while true do t[#t + 1] = {} end", "killed: out of memory");
         HOLDS("pcall(function() local t = {} while true do t[#t + 1] = {} end end) return 'held'",
@@ -160,6 +161,7 @@ SPEC("kills what fills the memory, pcall does not hold it, and the VM goes on") 
         CHECK(vm_memory(vm) <= 2 << 20);
         GIVES("return 'alive'", "alive");
     }
+    slice_ms = 50;
 }
 
 SPEC("ends deep recursion as an error, or as a kill where memory ends first") {
