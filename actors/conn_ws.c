@@ -42,17 +42,27 @@ static void refuse(conn_t *c, int err, const char *text, uint32_t wait_ms) {
 /* --- the request --- */
 
 /* 0, or the error that says what it lacks to be a WebSocket request. */
+/* 16 bytes in base64 (RFC 6455 section 4.1): 22 digits and two fills. */
+static bool key_ok(const http_request_t *req, slice_t key) {
+    if (key.len != 24 || http_header_count(req, "sec-websocket-key") != 1)
+        return false;
+    for (int i = 0; i < 22; i++) {
+        char ch = key.at[i], low = (char)(ch | 0x20);
+        if (!((low >= 'a' && low <= 'z') || (ch >= '0' && ch <= '9') || ch == '+' || ch == '/'))
+            return false;
+    }
+    return key.at[22] == '=' && key.at[23] == '=';
+}
+
 static int socket_request(const http_request_t *req, slice_t *key) {
     slice_t version = http_header(req, "sec-websocket-version");
     *key = http_header(req, "sec-websocket-key");
-    bool key_ok = key->len == 24 && http_header_count(req, "sec-websocket-key") == 1 &&
-                  key->at[22] == '=' && key->at[23] == '=';
     if (req->method != HTTP_GET || !req->upgrade_websocket || !version.len ||
         req->content_length > 0 || req->chunked)
         return ERR_BAD_REQUEST;
     if (!slice_eq(version, SLICE("13")))
         return ERR_UPGRADE_REQUIRED;
-    return key_ok ? ERR_OK : ERR_BAD_REQUEST;
+    return key_ok(req, *key) ? ERR_OK : ERR_BAD_REQUEST;
 }
 
 static void accept_key(slice_t key, char out[32]) {

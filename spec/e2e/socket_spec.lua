@@ -94,6 +94,11 @@ describe("a handshake in token mode", function()
             .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
         assert.equal(426, r.status)
         assert.equal("13", r.headers["sec-websocket-version"])
+        for _, key in ipairs {"dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZ===", "dGhlIHNhbXBsZSBub2!jZQ=="} do
+            r = require("spec.support.http").new(n.ws_address):raw("GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                .. "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " .. key .. "\r\n\r\n")
+            assert.equal(400, r.status, key)
+        end
         c:close()
     end)
 
