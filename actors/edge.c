@@ -76,7 +76,7 @@ static int find_op(const edge_t *e, const char *name, int *out, char *fault, siz
 static int find_ops(edge_t *e, char *fault, size_t room) {
     int err = find_op(e, "logins_revoked", &e->op_revoked, fault, room);
     if (err == ERR_OK)
-        err = find_op(e, "user_seen", &e->op_seen, fault, room);
+        err = find_op(e, "users_seen", &e->op_seen, fault, room);
     if (err == ERR_OK)
         err = find_op(e, "presence_of", &e->op_presence, fault, room);
     if (err == ERR_OK)
@@ -121,6 +121,8 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     e->openapi = openapi_make();
     inbox_register(e);
     runtime_worker_hook(rt, worker_hook, e);
+    if (!seen_setup(e))
+        log_die("edge", "no room for actors");
     if (e->open_mode)
         log_warn("edge", "ws.mode=open: user_id is trusted without a token");
     return e;

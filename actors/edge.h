@@ -28,6 +28,8 @@ enum edge_verb {
     VERB_SWEEP,
     VERB_LOADED,
     VERB_READYZ,
+    VERB_SEEN, /* inbox to seen: a user has no socket any more */
+    VERB_SEEN_WRITTEN,
     VERB_IGNORED
 };
 
@@ -69,7 +71,7 @@ typedef struct edge {
     script_t *script;
     edge_worker_t *workers;
     uint32_t worker_count;
-    actor_ref_t sweeper[64];
+    actor_ref_t sweeper[64], seen[64]; /* one a worker */
 
     token_keys_t tokens;
     login_set_t *logins;
@@ -187,6 +189,10 @@ void live_remove(conn_t *c);
 void live_start(edge_t *e);
 void live_soon(conn_t *c); /* its times changed: look at it at the next sweep */
 void live_now(edge_t *e);  /* any thread: sweep at once */
+
+/* --- seen.c --- */
+bool seen_setup(edge_t *e); /* before runtime_start; false: no room for actors */
+void seen_note(actor_t *inbox, int64_t user, int64_t at_ms); /* user.last_seen_ms, written soon */
 
 /* --- http_static.c, http_ops.c, http_openapi.c --- */
 int static_load(edge_t *e, char *fault, size_t room);

@@ -144,11 +144,8 @@ static void now_online(actor_t *self, inbox_t *b) {
 
 static void now_offline(actor_t *self, inbox_t *b) {
     edge_t *e = edge_of(self);
-    buf_t params = {0};
     b->last_seen_s = (uint32_t)(actor_wall_ms(self) / 1000);
-    value_add_int(&params, actor_wall_ms(self));
-    value_add_int(&params, (int64_t)actor_key(self));
-    store_run(e->store, self, e->op_seen, &params, 0, VERB_IGNORED, 0);
+    seen_note(self, (int64_t)actor_key(self), actor_wall_ms(self));
     extra_t *x = extra(b);
     if (!x->timer)
         x->timer = actor_after(self, e->grace_ms ? e->grace_ms : 1, VERB_OFFLINE, 0);
@@ -338,7 +335,7 @@ static void take(actor_t *self, inbox_t *b, msg_t *m) {
         actor_exit(self, ERR_OK);
         break;
     default:
-        break; /* the store's answer to last_seen: lost is lost */
+        break;
     }
 }
 

@@ -8,8 +8,11 @@ SELECT 1;
 -- name: logins_revoked read
 SELECT id, revoked_ms FROM login WHERE revoked_ms > :since;
 
--- name: user_seen write
-UPDATE user SET last_seen_ms = max(last_seen_ms, :now) WHERE id = :user;
+-- Users who left, :list = {"user": ms, ...}. Of one who stands there twice either moment is taken.
+-- (A third of what a list of pairs costs.)
+-- name: users_seen write
+UPDATE user SET last_seen_ms = max(user.last_seen_ms, gone.atom)
+FROM json_each(:list) AS gone WHERE user.id = gone.key;
 
 -- What :viewer may know of the users in the JSON list :users, by rising id.
 -- name: presence_of read

@@ -225,7 +225,7 @@ SPEC("what the runtime answers at its deadline leaves the queue too") {
         CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
         fault.sync_waits = false;
         CHECK_INT(stage_answer(first)->err, ERR_OK);
-        CHECK_INT(run("user_seen", "ii", (int64_t)1, (int64_t)1)->err, ERR_OK);
+        CHECK_INT(run("users_seen", "t", "{\"1\":1}")->err, ERR_OK);
     }
     store_stats_t s;
     store_stats(store, &s);

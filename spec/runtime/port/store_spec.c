@@ -249,6 +249,34 @@ SPEC("counts commits and rows; many that wait share a commit") {
     stage_free();
 }
 
+static int64_t last_seen(int64_t user) {
+    char list[32];
+    store_rows_t r;
+    slice_t row;
+    snprintf(list, sizeof list, "[%lld]", (long long)user);
+    const stage_answer_t *a = run("presence_of", "it", (int64_t)0, list);
+    if (!rows_of(a, &r) || !store_rows_next(&r, &row) || value_next_int(&row) != user)
+        return -1;
+    return value_next_int(&row);
+}
+
+SPEC("writes when many users left by one statement, and never takes a moment back") {
+    char list[128];
+    stage_new();
+    CHECK(store_up());
+    int64_t ann = make_user("ann"), bob = make_user("bob"), eve = make_user("eve");
+    snprintf(list, sizeof list, "{\"%lld\":7000,\"%lld\":1760000000123,\"99999\":5}",
+             (long long)ann, (long long)bob);
+    CHECK_INT(run("users_seen", "t", list)->err, ERR_OK);
+    snprintf(list, sizeof list, "{\"%lld\":6000}", (long long)ann);
+    CHECK_INT(run("users_seen", "t", list)->err, ERR_OK);
+    CHECK_INT(last_seen(ann), 7000);
+    CHECK_INT(last_seen(bob), 1760000000123);
+    CHECK_INT(last_seen(eve), 0);
+    store_down();
+    stage_free();
+}
+
 SPEC("a kind of store that is not known is refused by the name of its key") {
     stage_new();
     store = NULL;
