@@ -111,11 +111,15 @@ static void debug(conn_t *c, slice_t path) {
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
         return;
     }
+    runtime_counts_t counts;
+    runtime_counts(e->rt, &counts);
     pool_usage(&used, &cached);
     buf_add_text(&b, "{\"version\":\"" PARLEY_VERSION "\"");
     json_add_int(&b, "workers", e->worker_count);
     json_add_int(&b, "connections", stat_read(STAT_CONNECTIONS));
     json_add_int(&b, "ws_connections", stat_read(STAT_WS_CONNECTIONS));
+    json_add_int(&b, "actors", counts.actors);
+    json_add_int(&b, "actor_slot_bytes", (int64_t)counts.slot_bytes);
     json_add_int(&b, "pool_used_bytes", (int64_t)used);
     json_add_int(&b, "pool_cached_bytes", (int64_t)cached);
     json_add_int(&b, "revoked_logins", (int64_t)login_count(e->logins));

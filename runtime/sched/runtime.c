@@ -314,5 +314,6 @@ void runtime_counts(const runtime_t *rt, runtime_counts_t *out) {
         out->dead += atomic_load_explicit(&t->counts.dead, memory_order_relaxed);
     }
     out->actors = rt->live;
+    out->slot_bytes = (uint64_t)rt->slots_made * sizeof(actor_t);
     pthread_mutex_unlock(&((runtime_t *)rt)->lock);
 }

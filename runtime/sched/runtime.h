@@ -67,6 +67,7 @@ typedef struct runtime_counts {
     uint64_t sent, received, refused,
         dead; /* dead: found in the mailbox of an actor that had ended */
     uint64_t stolen, wakes;
-    uint32_t actors; /* living now */
+    uint32_t actors;     /* living now */
+    uint64_t slot_bytes; /* of the slots made for actors so far: they are never given back */
 } runtime_counts_t;
 void runtime_counts(const runtime_t *rt, runtime_counts_t *out);
