@@ -63,8 +63,13 @@ static void send_frame(conn_t *c, buf_t *b) {
 }
 
 static void pong(conn_t *c, slice_t id) {
+    buf_t *b = &edge_at(c)->out;
     stat_add(STAT_OUT_PONG, 1);
-    send_frame(c, open_frame(c, "pong", id));
+    b->len = 0;
+    buf_add_slice(b, SLICE("{\"type\":\"pong\""));
+    if (id.len)
+        json_add_text(b, "id", id);
+    send_frame(c, b);
 }
 
 void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id,

@@ -24,17 +24,21 @@ static bool needs_escape(uint8_t c) {
     return c < 0x20 || c == '"' || c == '\\';
 }
 
+/* Room for the text and both quotes is asked for once; only what needs an escape asks again. */
 void json_add_string(buf_t *b, slice_t s) {
-    buf_add_char(b, '"');
-    for (size_t i = 0; i < s.len;) {
+    char *at = buf_room(b, s.len + 2);
+    size_t i = 0;
+    *at++ = '"';
+    while (i < s.len && !needs_escape((uint8_t)s.at[i]))
+        *at++ = s.at[i++];
+    b->len = (uint32_t)(at - b->at);
+    while (i < s.len) {
+        at = buf_room(b, 6);
+        b->len += (uint32_t)(escape(at, (uint8_t)s.at[i++]) - at);
         size_t run = i;
         while (i < s.len && !needs_escape((uint8_t)s.at[i]))
             i++;
         buf_add(b, s.at + run, i - run);
-        if (i == s.len)
-            break;
-        char *at = buf_room(b, 6);
-        b->len += (uint32_t)(escape(at, (uint8_t)s.at[i++]) - at);
     }
     buf_add_char(b, '"');
 }

@@ -56,6 +56,7 @@ static void end_of_thread(void *p) {
         c->next->prev = c->prev;
     pthread_mutex_unlock(&lock);
     mine = NULL;
+    stat_mine = NULL;
     free(c);
 }
 
@@ -77,10 +78,13 @@ static cells_t *cells(void) {
     threads = c;
     pthread_mutex_unlock(&lock);
     pthread_setspecific(end_key, c);
+    stat_mine = c->value;
     return mine = c;
 }
 
-void stat_add(enum stat_id id, int64_t n) {
+__thread _Atomic int64_t *stat_mine;
+
+void stat_first(enum stat_id id, int64_t n) {
     bump_signed(&cells()->value[id], n);
 }
 

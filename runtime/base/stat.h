@@ -2,6 +2,8 @@
  * atomic read-modify-write), readers add them up. The list is stat_names.def; admin/metrics renders
  * it. */
 #pragma once
+#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum stat_id {
@@ -25,8 +27,19 @@ enum stat_hist {
     HIST_COUNT
 };
 
-void stat_add(enum stat_id id, int64_t n); /* gauges too: add and subtract */
-int64_t stat_read(enum stat_id id);        /* sum over all threads, the ended ones included */
+extern __thread _Atomic int64_t *stat_mine; /* this thread's cells; NULL before its first count */
+void stat_first(enum stat_id id, int64_t n);
+/* Gauges too: add and subtract. Inline, because every frame counts something. */
+static inline void stat_add(enum stat_id id, int64_t n) {
+    _Atomic int64_t *cells = stat_mine;
+    if (__builtin_expect(cells == NULL, 0))
+        stat_first(id, n);
+    else
+        atomic_store_explicit(&cells[id],
+                              atomic_load_explicit(&cells[id], memory_order_relaxed) + n,
+                              memory_order_relaxed);
+}
+int64_t stat_read(enum stat_id id); /* sum over all threads, the ended ones included */
 void stat_observe(enum stat_hist id, uint64_t us);
 #define HIST_BUCKETS 20
 extern const uint64_t stat_hist_bound[HIST_BUCKETS]; /* upper bounds in us: 50 100 250 ..., the last
