@@ -132,8 +132,7 @@ static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code
 static void ended(actor_t *self, void *state, int reason) {
     conn_t *c = state;
     (void)self, (void)reason;
-    if (c->device)
-        pool_free(c->device, strlen(c->device) + 1);
+    device_drop(c->device);
     if (c->edge) {
         turns_free(c);
         pool_free(c->edge, sizeof *c->edge);

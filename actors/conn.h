@@ -16,7 +16,7 @@ typedef struct conn {
     int64_t user; /* 0 until known */
     int64_t fam;  /* login of the token in use; 0 = open mode without token */
     int64_t token_exp_ms;
-    char *device;             /* of a WebSocket; a pooled text, NULL on HTTP */
+    char *device;             /* of a WebSocket: device_keep; NULL on HTTP */
     struct chat *chat;        /* chat's state of this socket; NULL until it needs one */
     struct conn *hub_next;    /* the user's sockets on this worker */
     struct http_call *http;   /* the HTTP request being answered, NULL = none */

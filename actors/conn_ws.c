@@ -14,9 +14,12 @@ struct ws_opening {
     bool bearer, replay, by_token;
     char accept[32];
     char device[65], platform[17];
+    block_t *name; /* the device's, once the inbox is asked */
 };
 
 void ws_opening_free(struct ws_opening *o) {
+    if (o)
+        block_unref(o->name);
     pool_free(o, sizeof *o);
 }
 
@@ -260,12 +263,13 @@ static bool origin_ok(const edge_t *e, const http_request_t *req) {
 
 /* --- acceptance --- */
 
-static void ask_inbox(conn_t *c, const struct ws_opening *o, const edge_t *e) {
-    inbox_attach_t ask = {.conn = actor_self(c->self), .open_mode = e->open_mode};
+static void ask_inbox(conn_t *c, struct ws_opening *o, const edge_t *e) {
+    inbox_attach_t ask = {.conn = actor_self(c->self)};
     ask.bench = e->open_mode && strcmp(o->platform, "bench") == 0;
-    memcpy(ask.device, o->device, sizeof ask.device);
-    c->http->call_id = actor_request_key(c->self, KIND_INBOX, (uint64_t)o->user,
-                                         msg_of(VERB_ATTACH, &ask, sizeof ask), e->deadline_ms,
+    o->name = block_of(o->device, strlen(o->device) + 1);
+    msg_t *m = msg_of(VERB_ATTACH, &ask, sizeof ask);
+    m->body = block_ref(o->name);
+    c->http->call_id = actor_request_key(c->self, KIND_INBOX, (uint64_t)o->user, m, e->deadline_ms,
                                          VERB_ATTACHED, c->http->serial);
 }
 
@@ -311,12 +315,6 @@ void ws_handshake(conn_t *c, const http_request_t *req) {
 
 /* --- the welcome --- */
 
-static void keep_device(conn_t *c, const struct ws_opening *o) {
-    size_t size = strlen(o->device) + 1;
-    c->device = pool_alloc(size);
-    memcpy(c->device, o->device, size);
-}
-
 static void welcome(conn_t *c, bool by_token_) {
     edge_worker_t *w = edge_at(c);
     edge_t *e = w->edge;
@@ -350,7 +348,7 @@ static void upgrade(conn_t *c, const struct ws_opening *o) {
     c->token_exp_ms = o->exp_ms;
     c->open_mode = e->open_mode;
     c->bench = e->open_mode && strcmp(o->platform, "bench") == 0;
-    keep_device(c, o);
+    c->device = device_keep(o->name);
     slice_t accept = slice_of(o->accept), protocol = o->bearer ? SLICE("bearer") : (slice_t){"", 0};
     bool replay = o->replay, with_token = o->by_token;
     char copy[32];

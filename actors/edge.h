@@ -217,12 +217,20 @@ typedef struct conn_edge {
 } conn_edge_t;
 conn_edge_t *conn_edge(conn_t *c);
 
+/* A device's name is one counted block for its socket and its user's inbox. */
+static inline char *device_keep(block_t *b) {
+    return block_ref(b)->data;
+}
+static inline void device_drop(char *name) {
+    if (name)
+        block_unref((block_t *)(void *)(name - offsetof(block_t, data)));
+}
+
 /* --- inbox.c: messages of KIND_INBOX --- */
 typedef struct inbox_attach {
     actor_ref_t conn;
-    bool bench, open_mode;
-    char device[65];
-} inbox_attach_t;
+    bool bench;
+} inbox_attach_t; /* the body: the device's name with its 0 */
 typedef struct inbox_watch {
     actor_ref_t conn;
     int64_t viewer;

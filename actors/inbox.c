@@ -153,14 +153,9 @@ static void now_offline(actor_t *self, inbox_t *b) {
 
 /* --- sockets --- */
 
-static void free_device(char *device) {
-    if (device)
-        pool_free(device, strlen(device) + 1);
-}
-
 static void drop_entry(inbox_t *b, uint32_t i) {
     entry_t *e = entries(b);
-    free_device(e[i].device);
+    device_drop(e[i].device);
     b->count--;
     memmove(&e[i], &e[i + 1], (b->count - i) * sizeof *e);
     if (b->count == 0 && b->cap) {
@@ -182,12 +177,10 @@ static void grow(inbox_t *b) {
     b->cap = room * 2;
 }
 
-static void add_entry(inbox_t *b, const inbox_attach_t *a) {
+static void add_entry(inbox_t *b, const inbox_attach_t *a, block_t *device) {
     grow(b);
-    size_t len = strlen(a->device) + 1;
-    entry_t *n = &entries(b)[b->count++];
-    *n = (entry_t){.conn = a->conn, .bench = a->bench, .device = pool_alloc(len)};
-    memcpy(n->device, a->device, len);
+    entries(b)[b->count++] =
+        (entry_t){.conn = a->conn, .bench = a->bench, .device = device_keep(device)};
 }
 
 /* Devices other than this one; entries come in no order of device, lists are short. */
@@ -216,23 +209,23 @@ static bool is_full(inbox_t *b, const edge_t *e, const char *device) {
 
 static void let_in(actor_t *self, inbox_t *b, msg_t *m) {
     edge_t *e = edge_of(self);
-    inbox_attach_t *a = msg_data(m, inbox_attach_t);
-    if (is_full(b, e, a->device))
+    if (is_full(b, e, m->body->data))
         drop_gone(self, b);
-    if (is_full(b, e, a->device)) {
+    if (is_full(b, e, m->body->data)) {
         actor_reply(self, m, ERR_RATE_LIMITED, NULL);
         return;
     }
-    add_entry(b, a);
+    add_entry(b, msg_data(m, inbox_attach_t), m->body);
     actor_reply(self, m, ERR_OK, NULL);
 }
 
 /* What older sockets of the device know of its acks must be written before the new one reads them.
  */
-static void ask_older(actor_t *self, inbox_t *b, const inbox_attach_t *a) {
+static void ask_older(actor_t *self, inbox_t *b, msg_t *m) {
+    const inbox_attach_t *a = msg_data(m, inbox_attach_t);
     for (uint32_t i = 0; i < b->count; i++) {
         const entry_t *old = &entries(b)[i];
-        if (!old->live || (old->bench && a->bench) || strcmp(old->device, a->device) != 0)
+        if (!old->live || (old->bench && a->bench) || strcmp(old->device, m->body->data) != 0)
             continue;
         b->saving++;
         actor_request(self, old->conn, msg_new(VERB_SAVE, 0), HAND_OVER_MS, VERB_SAVED, 0);
@@ -240,7 +233,7 @@ static void ask_older(actor_t *self, inbox_t *b, const inbox_attach_t *a) {
 }
 
 static void attach(actor_t *self, inbox_t *b, msg_t *m) {
-    ask_older(self, b, msg_data(m, inbox_attach_t));
+    ask_older(self, b, m);
     if (!b->saving) {
         let_in(self, b, m);
         return;
