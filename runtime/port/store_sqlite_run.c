@@ -45,24 +45,27 @@ static void bind_params(sqlite3_stmt *st, uint32_t count, slice_t params) {
     }
 }
 
-static slice_t column_bytes(sqlite3_stmt *st, int i) {
-    const char *at = sqlite3_column_blob(st, i);
-    return (slice_t){at ? at : "", (size_t)sqlite3_column_bytes(st, i)};
+static slice_t bytes_of(sqlite3_value *v) {
+    const char *at = sqlite3_value_blob(v);
+    return (slice_t){at ? at : "", (size_t)sqlite3_value_bytes(v)};
 }
 
+/* The value is looked up once: each sqlite3_column_ call would do it again. It is an unprotected
+ * one, which is fine where a connection has no locks and is used by one thread. */
 static void add_column(sqlite3_stmt *st, int i, buf_t *out) {
-    switch (sqlite3_column_type(st, i)) {
+    sqlite3_value *v = sqlite3_column_value(st, i);
+    switch (sqlite3_value_type(v)) {
     case SQLITE_INTEGER:
-        value_add_int(out, sqlite3_column_int64(st, i));
+        value_add_int(out, sqlite3_value_int64(v));
         break;
     case SQLITE_FLOAT:
-        value_add_real(out, sqlite3_column_double(st, i));
+        value_add_real(out, sqlite3_value_double(v));
         break;
     case SQLITE_TEXT:
-        value_add_text(out, column_bytes(st, i));
+        value_add_text(out, bytes_of(v));
         break;
     case SQLITE_BLOB:
-        value_add_blob(out, column_bytes(st, i));
+        value_add_blob(out, bytes_of(v));
         break;
     default:
         value_add_null(out);
