@@ -4,6 +4,7 @@
  * and control characters. */
 #include "base/json.h"
 #include "base/err.h"
+#include "base/json_plain.h"
 #include "base/pool.h"
 #include "base/text.h"
 #include <math.h>
@@ -98,29 +99,6 @@ static inline char peek(parser_t *s) {
 
 /* --- strings --- */
 
-#define ONES 0x0101010101010101u
-#define HIGH 0x8080808080808080u
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the lowest hit is the first byte");
-
-/* The first quote, backslash or control character at or behind p. A false hit of the eight-byte
- * test is the borrow of a real one below it, so the lowest is always real. */
-static inline char *skip_plain(char *p, const char *end) {
-    uint64_t w;
-    while (end - p >= 8) {
-        memcpy(&w, p, 8);
-        uint64_t quote = w ^ (ONES * '"'), slash = w ^ (ONES * '\\');
-        uint64_t hit =
-            ((w - ONES * 0x20) & ~w) | ((quote - ONES) & ~quote) | ((slash - ONES) & ~slash);
-        if (hit & HIGH)
-            return p + (__builtin_ctzll(hit & HIGH) >> 3);
-        p += 8;
-    }
-    while (p < end && *p != '"' && *p != '\\' && (uint8_t)*p >= 0x20)
-        p++;
-    return p;
-}
-
 static int hex4(const char *p, const char *end) {
     if (end - p < 4)
         return -1;
@@ -195,7 +173,7 @@ static bool string(parser_t *s, uint32_t *at, uint32_t *len) {
          *out = NULL; /* out: where the next byte goes once something was unescaped */
     for (;;) {
         char *run = s->p;
-        s->p = skip_plain(run, s->end);
+        s->p += json_plain(run, s->end);
         if (s->p == s->end || (uint8_t)*s->p < 0x20)
             return false;
         size_t n = (size_t)(s->p - run);

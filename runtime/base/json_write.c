@@ -1,5 +1,6 @@
 /* json_write: the writer half of json.h: compact, straight into a buf. Any thread. */
 #include "base/json.h"
+#include "base/json_plain.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,25 +21,20 @@ static char *escape(char *out, uint8_t c) {
     return out + 5;
 }
 
-static bool needs_escape(uint8_t c) {
-    return c < 0x20 || c == '"' || c == '\\';
-}
-
 /* Room for the text and both quotes is asked for once; only what needs an escape asks again. */
 void json_add_string(buf_t *b, slice_t s) {
     char *at = buf_room(b, s.len + 2);
-    size_t i = 0;
+    const char *from = s.at, *end = s.at + s.len;
+    size_t run = json_plain(from, end);
     *at++ = '"';
-    while (i < s.len && !needs_escape((uint8_t)s.at[i]))
-        *at++ = s.at[i++];
-    b->len = (uint32_t)(at - b->at);
-    while (i < s.len) {
+    if (run)
+        memcpy(at, from, run);
+    b->len += (uint32_t)run + 1;
+    while ((from += run) < end) {
         at = buf_room(b, 6);
-        b->len += (uint32_t)(escape(at, (uint8_t)s.at[i++]) - at);
-        size_t run = i;
-        while (i < s.len && !needs_escape((uint8_t)s.at[i]))
-            i++;
-        buf_add(b, s.at + run, i - run);
+        b->len += (uint32_t)(escape(at, (uint8_t)*from++) - at);
+        run = json_plain(from, end);
+        buf_add(b, from, run);
     }
     buf_add_char(b, '"');
 }

@@ -332,6 +332,26 @@ SPEC("escapes what it writes so that it reads back the same") {
     buf_free(&b);
 }
 
+SPEC("escapes at every place of its eight-byte steps") {
+    static const char special[] = {'"', '\\', '\n', 0x1f};
+    static const char *const escaped[] = {"\\\"", "\\\\", "\\n", "\\u001f"};
+    for (size_t len = 1; len <= 25; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t k = 0; k < sizeof special; k++) {
+                char *plain = malloc(len), want[64]; /* of exactly its size: see text */
+                memset(plain, at % 2 ? 0x7f : '!', len);
+                plain[at] = special[k];
+                int n = snprintf(want, sizeof want, "\"%.*s%s%.*s\"", (int)at, plain, escaped[k],
+                                 (int)(len - at - 1), plain + at + 1);
+                buf_t b = {0};
+                json_add_string(&b, (slice_t){plain, len});
+                CHECK_TEXT(b.at, b.len, want);
+                CHECK_INT(b.len, n);
+                buf_free(&b);
+                free(plain);
+            }
+}
+
 SPEC("writes a parsed node back") {
     buf_t b = {0};
     CHECK(parses(" { \"a\" : [ 1 , -2.5 , true , null , \"x\\ny\" , { } ] , \"b\\u0041\" : 1e3 , "
