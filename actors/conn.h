@@ -77,6 +77,7 @@ typedef struct http_call {
     char *query;        /* raw, owned */
     buf_t body;         /* raw, owned; parsed by the handler with the worker's document */
     net_addr_t address; /* after trusted proxies */
+    uint64_t began_ns;  /* its first byte came */
     uint64_t started_ns, timer;
     uint32_t call_id; /* the one request to another actor it waits for, 0 = none */
     uint32_t serial;  /* of this request on its connection. Put it into the cookie of what you wait

@@ -62,6 +62,7 @@ static http_call_t *open_call(conn_t *c, const http_request_t *req) {
     slice_t id = http_header(req, "x-request-id"), etag = http_header(req, "if-none-match");
     call->serial = ++c->serials;
     call->started_ns = actor_now_ns(c->self);
+    call->began_ns = net_request_ns(c->net);
     call->method = (uint8_t)req->method;
     call->head = req->method == HTTP_HEAD;
     if (request_id_ok(id))
@@ -227,11 +228,15 @@ static void device_of_header(conn_t *c, const http_request_t *req) {
     }
 }
 
+/* What its head took counts too. */
 static void arm_deadline(conn_t *c) {
     http_call_t *call = c->http;
-    if (call && !call->timer)
-        call->timer =
-            actor_after(c->self, edge_at(c)->edge->deadline_ms, VERB_DEADLINE, call->serial);
+    if (!call || call->timer)
+        return;
+    uint64_t now = actor_now_ns(c->self), began = call->began_ns < now ? call->began_ns : now;
+    uint64_t spent = (now - began) / 1000000, limit = edge_at(c)->edge->deadline_ms;
+    call->timer =
+        actor_after(c->self, spent < limit ? limit - spent : 1, VERB_DEADLINE, call->serial);
 }
 
 static void run_now(conn_t *c, const http_request_t *req, slice_t path) {
@@ -325,6 +330,18 @@ static void run(conn_t *c) {
         arm_deadline(c);
 }
 
+/* Bodies of all connections together have a bound (http.bodies); http_drop gives back. Relaxed:
+ * only a sum. */
+static bool body_fits(conn_t *c, size_t len) {
+    edge_t *e = edge_at(c)->edge;
+    uint64_t before = atomic_fetch_add_explicit(&e->body_bytes, len, memory_order_relaxed);
+    if (before + len > e->bodies_max) {
+        atomic_fetch_sub_explicit(&e->body_bytes, len, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
 void http_body(conn_t *c, slice_t bytes, bool last) {
     http_call_t *call = c->http;
     if (!call || call->handled)
@@ -333,6 +350,11 @@ void http_body(conn_t *c, slice_t bytes, bool last) {
         if (call->body.len + bytes.len > BODY_MAX) {
             call->close = true;
             conn_http_error(c, ERR_TOO_LARGE, "request too large", 0);
+            return;
+        }
+        if (!body_fits(c, bytes.len)) {
+            call->close = true;
+            conn_http_error(c, ERR_BUSY, NULL, 0);
             return;
         }
         buf_add(&call->body, bytes.at, bytes.len);

@@ -32,6 +32,7 @@ static void read_times(edge_t *e) {
     e->grace_ms = ms_of(e->conf, "presence.grace");
     e->drain_ms = ms_of(e->conf, "drain.time");
     e->deadline_ms = ms_of(e->conf, "http.deadline");
+    e->bodies_max = (uint64_t)conf_int(e->conf, "http.bodies");
     uint32_t shortest = least(least(e->ping_ms, e->slow_ms), e->dead_ms / 4);
     if (e->pong_ms)
         shortest = least(shortest, e->pong_ms);

@@ -93,6 +93,8 @@ typedef struct edge {
     int service[ROUTE_STATS]; /* of each route */
     int op_revoked, op_seen, op_presence, op_ping;
 
+    uint64_t bodies_max;
+    _Atomic uint64_t body_bytes; /* of requests that are being received or answered */
     _Atomic bool draining;
     _Atomic bool loaded;         /* the revoked logins have been read */
     _Atomic int64_t store_ok_ms; /* when the store last answered the readiness question */

@@ -43,6 +43,7 @@ void http_drop(conn_t *c) {
     ws_opening_free(call->opening);
     if (call->query)
         pool_free(call->query, strlen(call->query) + 1);
+    atomic_fetch_sub_explicit(&edge_at(c)->edge->body_bytes, call->body.len, memory_order_relaxed);
     buf_free(&call->body);
     pool_free(call->ids, call->id_count * sizeof *call->ids);
     pool_free(call, sizeof *call);

@@ -69,6 +69,8 @@ static void begin_request(net_conn_t *c, actor_t *self, void *state, bool more) 
 }
 
 static size_t take_head(net_conn_t *c, actor_t *self, void *state, const char *at, size_t len) {
+    if (c->http->head_ns == 0)
+        c->http->head_ns = c->recv_ns;
     int n = http_parse_head(at, len, &c->http->seen, &c->worker->req);
     if (n < 0) {
         http_fault(c, n);
@@ -76,6 +78,8 @@ static size_t take_head(net_conn_t *c, actor_t *self, void *state, const char *a
     }
     if (n > 0) {
         c->http->seen = 0;
+        c->http->began_ns = c->http->head_ns;
+        c->http->head_ns = 0;
         begin_request(c, self, state, len > (size_t)n);
     }
     return (size_t)n;

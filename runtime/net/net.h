@@ -67,6 +67,8 @@ void net_free(net_t *net);
 uint32_t net_listener(const net_conn_t *c);
 const net_addr_t *net_peer(const net_conn_t *c);
 bool net_is_tls(const net_conn_t *c);
+/* When the first byte of the open request came (monotonic); HTTP only. */
+uint64_t net_request_ns(const net_conn_t *c);
 
 /* Answers the open request. `headers`: ready lines, each ending in CRLF, or NULL; Content-Length,
  * Connection, Date are added. For HEAD the body is counted and not sent. Takes a reference of body

@@ -215,7 +215,8 @@ void http_fault(net_conn_t *c, int err); /* answers with an error of ours and en
 enum { HTTP_AT_HEAD, HTTP_AT_BODY, HTTP_AT_CHUNKS, HTTP_AT_END };
 struct net_http {
     size_t seen;
-    uint64_t left; /* of a body with a length */
+    uint64_t left;              /* of a body with a length */
+    uint64_t head_ns, began_ns; /* first byte of the head being read, of the open request */
     http_chunks_t chunks;
     uint8_t stage;
     bool open; /* a request is not answered yet */

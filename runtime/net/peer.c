@@ -15,6 +15,10 @@ const net_addr_t *net_peer(const net_conn_t *c) {
     return &c->peer;
 }
 
+uint64_t net_request_ns(const net_conn_t *c) {
+    return c->http->began_ns;
+}
+
 bool net_is_tls(const net_conn_t *c) {
     return c->flags & F_TLS;
 }

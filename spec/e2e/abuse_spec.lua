@@ -116,6 +116,36 @@ describe("a socket", function()
         c:close()
     end)
 
+    it("has one deadline for head and body together, from the first byte on", function()
+        local started = P.now()
+        local c = attack.raw(n, "POST /api/auth/login HTTP/1.1\r\n")
+        assert.is_nil((c:recv(65536, 900)))
+        c:send("Host: a\r\nContent-Length: 9\r\n\r\n")
+        local said = c:recv(65536, 5000 * node.slow)
+        assert.truthy(said and said:find("^HTTP/1.1 504 "), said)
+        assert.truthy(P.now() - started < 1700 * node.slow, P.now() - started)
+        c:close()
+    end)
+
+    it("with a body that does not fit beside those of others gets 503, and the others go on", function()
+        local small = node.start {["http.bodies"] = "64KiB"}
+        local body = '{"username":"nobody","password":"' .. ("x"):rep(40000) .. '"}'
+        local head = "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: " .. #body .. "\r\n\r\n"
+        local first = attack.raw(small, head .. body:sub(1, -2))
+        local function try()
+            local c = attack.raw(small, head .. body)
+            local said = c:recv(65536, 5000 * node.slow)
+            c:close()
+            return said and said:match("^HTTP/1.1 (%d+)")
+        end
+        assert.truthy(node.eventually(function() return try() == "503" end))
+        first:send("}")
+        assert.equal("400", first:recv(65536, 5000 * node.slow):match("^HTTP/1.1 (%d+)"))
+        assert.equal("400", try())
+        first:close()
+        small:finish()
+    end)
+
     it("that sends its head in single bytes fast enough is served", function()
         local c = n:http()
         c:connect()
