@@ -24,11 +24,10 @@ static char *escape(char *out, uint8_t c) {
 /* Room for the text and both quotes is asked for once; only what needs an escape asks again. */
 void json_add_string(buf_t *b, slice_t s) {
     char *at = buf_room(b, s.len + 2);
-    const char *from = s.at, *end = s.at + s.len;
+    const char *from = s.len ? s.at : "", *end = from + s.len;
     size_t run = json_plain(from, end);
     *at++ = '"';
-    if (run)
-        memcpy(at, from, run);
+    memcpy(at, from, run);
     b->len += (uint32_t)run + 1;
     while ((from += run) < end) {
         at = buf_room(b, 6);

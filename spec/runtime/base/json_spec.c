@@ -333,6 +333,10 @@ SPEC("escapes what it writes so that it reads back the same") {
 }
 
 SPEC("escapes at every place of its eight-byte steps") {
+    buf_t none = {0};
+    json_add_string(&none, (slice_t){NULL, 0});
+    CHECK_TEXT(none.at, none.len, "\"\"");
+    buf_free(&none);
     static const char special[] = {'"', '\\', '\n', 0x1f};
     static const char *const escaped[] = {"\\\"", "\\\\", "\\n", "\\u001f"};
     for (size_t len = 1; len <= 25; len++)
