@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -31,6 +32,13 @@ typedef struct node {
 } node_t;
 
 #define FAULT(n) (n)->fault, sizeof(n)->fault
+
+__attribute__((format(printf, 2, 3))) static void say(node_t *n, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(n->fault, sizeof n->fault, format, args);
+    va_end(args);
+}
 
 /* --- arguments and configuration --- */
 
@@ -73,7 +81,7 @@ static int read_conf(node_t *n, int argc, char **argv) {
         else if (strcmp(argv[i], "--set") == 0 && i + 1 < argc)
             i++;
         else {
-            snprintf(FAULT(n), "%s: not understood; see parleyd help", argv[i]);
+            say(n, "%s: not understood; see parleyd help", argv[i]);
             return ERR_BAD_REQUEST;
         }
     if (err == ERR_OK)
@@ -122,7 +130,7 @@ static int make_dir(node_t *n) {
         }
     if (mkdir(path, 0750) == 0 || errno == EEXIST)
         return ERR_OK;
-    snprintf(FAULT(n), "data.dir: %.300s: %s", path, strerror(errno));
+    say(n, "data.dir: %.300s: %s", path, strerror(errno));
     return ERR_IO;
 }
 
@@ -152,7 +160,7 @@ static int make_runtime(node_t *n) {
         .mailbox_bytes = (uint32_t)conf_int(n->conf, "mailbox.bytes"),
     };
     n->rt = runtime_new(&rc);
-    snprintf(FAULT(n), "cannot make the runtime");
+    say(n, "cannot make the runtime");
     return n->rt ? ERR_OK : ERR_IO;
 }
 
@@ -177,7 +185,7 @@ static int open_actors(node_t *n) {
     int err = edge_set_script(n->edge, n->script, FAULT(n));
     if (err != ERR_OK)
         return err;
-    snprintf(FAULT(n), "cannot make the hubs");
+    say(n, "cannot make the hubs");
     if ((err = hub_setup(n->rt, n->conf)) != ERR_OK)
         return err;
     n->hub = true;
@@ -199,7 +207,7 @@ static int listen_on(node_t *n, uint32_t id, const char *name) {
 }
 
 static int open_net(node_t *n) {
-    snprintf(FAULT(n), "cannot make the network");
+    say(n, "cannot make the network");
     if (!(n->net = net_new(n->rt, n->conf, edge_handler())))
         return ERR_IO;
     int err = listen_on(n, LISTEN_HTTP, "http");
@@ -218,7 +226,7 @@ static int node_start(node_t *n) {
         err = open_net(n);
     if (err != ERR_OK)
         return err;
-    snprintf(FAULT(n), "cannot start the workers");
+    say(n, "cannot start the workers");
     if ((err = runtime_start(n->rt)) != ERR_OK)
         return err;
     n->started = true;
