@@ -146,19 +146,8 @@ void chat_room(conn_t *c) {
 
 buf_t *chat_open(conn_t *c, const char *type, slice_t id) {
     buf_t *b = &chat_here(c->self)->out;
-    b->len = 0;
-    buf_add_text(b, "{\"type\":\"");
-    buf_add_text(b, type);
-    buf_add_char(b, '"');
-    if (id.len)
-        json_add_text(b, "id", id);
+    conn_frame_begin(b, type, id);
     return b;
-}
-
-void chat_end(conn_t *c, buf_t *b) {
-    json_add_int(b, "ts", actor_wall_ms(c->self));
-    buf_add_char(b, '}');
-    conn_text(c, buf_slice(b));
 }
 
 const char *chat_text(const msg_t *m) {

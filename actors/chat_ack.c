@@ -34,16 +34,6 @@ static uint32_t place(const chat_acks_t *l, int64_t conversation) {
     return low;
 }
 
-static void list_grow(chat_acks_t *l) {
-    uint32_t cap = l->cap ? l->cap * 2 : 4;
-    chat_ack_t *grown = pool_alloc(cap * sizeof *grown);
-    if (l->count)
-        memcpy(grown, l->at, l->count * sizeof *grown);
-    pool_free(l->at, l->cap * sizeof *grown);
-    l->at = grown;
-    l->cap = cap;
-}
-
 /* The highest seq of a conversation counts. */
 static void list_add(chat_acks_t *l, int64_t conversation, int64_t seq) {
     uint32_t at = place(l, conversation);
@@ -52,7 +42,7 @@ static void list_add(chat_acks_t *l, int64_t conversation, int64_t seq) {
         return;
     }
     if (l->count == l->cap)
-        list_grow(l);
+        l->at = pool_grow(l->at, &l->cap, sizeof *l->at, 4);
     memmove(&l->at[at + 1], &l->at[at], (l->count - at) * sizeof *l->at);
     l->at[at] = (chat_ack_t){conversation, seq};
     l->count++;

@@ -25,23 +25,13 @@ chat_stream_t *stream_find(chat_t *ch, int64_t conversation) {
     return found ? &ch->streams[at] : NULL;
 }
 
-static void grow(chat_t *ch) {
-    uint32_t cap = ch->stream_cap ? ch->stream_cap * 2 : 2;
-    chat_stream_t *grown = pool_alloc(cap * sizeof *grown);
-    if (ch->stream_count)
-        memcpy(grown, ch->streams, ch->stream_count * sizeof *grown);
-    pool_free(ch->streams, ch->stream_cap * sizeof *grown);
-    ch->streams = grown;
-    ch->stream_cap = cap;
-}
-
 /* As many as the user has conversations: who calls it knows that this is one. */
 chat_stream_t *stream_make(chat_t *ch, int64_t conversation) {
     uint32_t at = place(ch, conversation);
     if (at < ch->stream_count && ch->streams[at].conversation == conversation)
         return &ch->streams[at];
     if (ch->stream_count == ch->stream_cap)
-        grow(ch);
+        ch->streams = pool_grow(ch->streams, &ch->stream_cap, sizeof *ch->streams, 2);
     chat_stream_t *s = &ch->streams[at];
     memmove(s + 1, s, (ch->stream_count - at) * sizeof *s);
     ch->stream_count++;

@@ -124,7 +124,6 @@ void chat_wait(conn_t *c);   /* one more request without answer */
 void chat_answered(conn_t *c);
 /* An empty frame {"type":..,"id":.. in the worker's `out`, and its end. */
 buf_t *chat_open(conn_t *c, const char *type, slice_t id);
-void chat_end(conn_t *c, buf_t *b); /* with ts; queues it */
 /* An answer's own text, or NULL. */
 const char *chat_text(const msg_t *m);
 /* The columns of a message. */

@@ -57,7 +57,7 @@ static void send(conn_t *c, part_t *p, const buf_t *denied, bool partial) {
     json_add_int(b, "server_time", actor_wall_ms(c->self));
     buf_add_char(b, '}');
     stat_add(STAT_OUT_SYNC_RESP, 1);
-    chat_end(c, b);
+    conn_frame_end(c, b);
     empty(p);
 }
 

@@ -55,15 +55,8 @@ void replay_start(conn_t *c) {
 }
 
 static void add_range(replay_t *r, int64_t conversation, int64_t from, int64_t to) {
-    if (r->count == r->cap) {
-        uint32_t cap = r->cap ? r->cap * 2 : 4;
-        range_t *grown = pool_alloc(cap * sizeof *grown);
-        if (r->count)
-            memcpy(grown, r->ranges, r->count * sizeof *grown);
-        pool_free(r->ranges, r->cap * sizeof *grown);
-        r->ranges = grown;
-        r->cap = cap;
-    }
+    if (r->count == r->cap)
+        r->ranges = pool_grow(r->ranges, &r->cap, sizeof *r->ranges, 4);
     r->ranges[r->count++] = (range_t){conversation, from, to};
 }
 

@@ -186,7 +186,7 @@ static void write_ack(conn_t *c, const chat_send_t *p) {
     buf_add_char(b, '}');
     stat_add(STAT_OUT_MESSAGE_ACK, 1);
     stat_observe(HIST_MESSAGE_ACK, (actor_now_ns(c->self) - p->start_ns) / 1000);
-    chat_end(c, b);
+    conn_frame_end(c, b);
 }
 
 /* Acks that wait hold back the pushes of their conversation: a push with a higher seq must not

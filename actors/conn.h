@@ -65,6 +65,10 @@ void conn_notify_ok(conn_t *c, slice_t id, slice_t extra);
 uint32_t conn_notify_later(conn_t *c);
 void conn_notify_turn(conn_t *c, uint32_t turn, slice_t id, slice_t extra);
 void conn_notify_over(conn_t *c, uint32_t turn);
+/* A frame in b: {"type":..,"id":.. ; the caller adds members, each with a comma in front; the end
+ * adds ts and queues it. */
+void conn_frame_begin(buf_t *b, const char *type, slice_t id);
+void conn_frame_end(conn_t *c, buf_t *b);
 void conn_close(conn_t *c, uint16_t code);
 
 /* --- one HTTP request being answered --- */

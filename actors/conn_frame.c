@@ -39,19 +39,17 @@ void conn_text(conn_t *c, slice_t payload) {
         conn_pause(c, PAUSE_QUEUE);
 }
 
-static buf_t *open_frame(conn_t *c, const char *type, slice_t id) {
-    buf_t *b = &edge_at(c)->out;
+void conn_frame_begin(buf_t *b, const char *type, slice_t id) {
     b->len = 0;
     buf_add_text(b, "{\"type\":\"");
     buf_add_text(b, type);
     buf_add_char(b, '"');
     if (id.len)
         json_add_text(b, "id", id);
-    return b;
 }
 
 /* The end of every frame, ,"ts":N}, is made once a millisecond. */
-static void send_frame(conn_t *c, buf_t *b) {
+void conn_frame_end(conn_t *c, buf_t *b) {
     edge_worker_t *w = edge_at(c);
     int64_t now = actor_wall_ms(c->self);
     if (w->tail_ms != now) {
@@ -62,6 +60,12 @@ static void send_frame(conn_t *c, buf_t *b) {
     conn_text(c, buf_slice(b));
 }
 
+static buf_t *open_frame(conn_t *c, const char *type, slice_t id) {
+    buf_t *b = &edge_at(c)->out;
+    conn_frame_begin(b, type, id);
+    return b;
+}
+
 static void pong(conn_t *c, slice_t id) {
     buf_t *b = &edge_at(c)->out;
     stat_add(STAT_OUT_PONG, 1);
@@ -69,7 +73,7 @@ static void pong(conn_t *c, slice_t id) {
     buf_add_slice(b, SLICE("{\"type\":\"pong\""));
     if (id.len)
         json_add_text(b, "id", id);
-    send_frame(c, b);
+    conn_frame_end(c, b);
 }
 
 void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id,
@@ -88,7 +92,7 @@ void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client
         json_add_text(b, "client_msg_id", client_msg_id);
     buf_add_char(b, '}');
     stat_add(STAT_OUT_ERROR, 1);
-    send_frame(c, b);
+    conn_frame_end(c, b);
 }
 
 slice_t frame_notify(conn_t *c, slice_t id, slice_t extra) {
@@ -163,7 +167,7 @@ void frame_token_expiring(conn_t *c) {
     json_add_int(b, "expires_in_sec", left > 0 ? (left + 999) / 1000 : 0);
     buf_add_char(b, '}');
     stat_add(STAT_OUT_NOTIFY, 1);
-    send_frame(c, b);
+    conn_frame_end(c, b);
 }
 
 static void auth(conn_t *c, const frame_in_t *f) {

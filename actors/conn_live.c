@@ -19,15 +19,8 @@ static uint32_t ms_of(uint64_t ns) {
 
 void live_add(conn_t *c) {
     edge_worker_t *w = edge_at(c);
-    if (w->live_count == w->live_cap) {
-        uint32_t cap = w->live_cap ? w->live_cap * 2 : 64;
-        live_slot_t *grown = pool_alloc(cap * sizeof *grown);
-        if (w->live_count)
-            memcpy(grown, w->live, w->live_count * sizeof *grown);
-        pool_free(w->live, w->live_cap * sizeof *grown);
-        w->live = grown;
-        w->live_cap = cap;
-    }
+    if (w->live_count == w->live_cap)
+        w->live = pool_grow(w->live, &w->live_cap, sizeof *w->live, 64);
     c->live_at = w->live_count;
     /* the first ping falls anywhere in the interval: so they stay spread */
     c->ping_ms = ms_of(now_of(c)) + (uint32_t)(actor_random(c->self) % w->edge->ping_ms);

@@ -16,15 +16,8 @@ static read_push_t *push_of(conv_t *c, int64_t user) {
             return &c->pushes[i];
     if (c->push_count == CONV_PUSHES)
         conv_flush(c);
-    if (c->push_count == c->push_cap) {
-        uint32_t cap = c->push_cap ? c->push_cap * 2 : 1;
-        read_push_t *grown = pool_alloc(cap * sizeof *grown);
-        if (c->push_count)
-            memcpy(grown, c->pushes, c->push_count * sizeof *grown);
-        pool_free(c->pushes, c->push_cap * sizeof *grown);
-        c->pushes = grown;
-        c->push_cap = cap;
-    }
+    if (c->push_count == c->push_cap)
+        c->pushes = pool_grow(c->pushes, &c->push_cap, sizeof *c->pushes, 1);
     if (!c->flush_timer)
         c->flush_timer = actor_after(c->self, FLUSH_MS, VERB_CONV_FLUSH, 0);
     read_push_t *p = &c->pushes[c->push_count++];

@@ -106,15 +106,8 @@ static void watch(inbox_t *b, const inbox_watch_t *w) {
             return;
     if (x->watcher_count == WATCHERS_MAX)
         return;
-    if (x->watcher_count == x->watcher_cap) {
-        uint32_t cap = x->watcher_cap ? x->watcher_cap * 2 : 2;
-        inbox_watch_t *grown = pool_alloc(cap * sizeof *grown);
-        if (x->watcher_count)
-            memcpy(grown, x->watchers, x->watcher_count * sizeof *grown);
-        pool_free(x->watchers, x->watcher_cap * sizeof *grown);
-        x->watchers = grown;
-        x->watcher_cap = cap;
-    }
+    if (x->watcher_count == x->watcher_cap)
+        x->watchers = pool_grow(x->watchers, &x->watcher_cap, sizeof *x->watchers, 2);
     x->watchers[x->watcher_count++] = *w;
 }
 
