@@ -339,6 +339,7 @@ static bool body_fits(conn_t *c, size_t len) {
         atomic_fetch_sub_explicit(&e->body_bytes, len, memory_order_relaxed);
         return false;
     }
+    stat_add(STAT_HTTP_BODY_BYTES, (int64_t)len);
     return true;
 }
 

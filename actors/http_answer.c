@@ -43,7 +43,11 @@ void http_drop(conn_t *c) {
     ws_opening_free(call->opening);
     if (call->query)
         pool_free(call->query, strlen(call->query) + 1);
-    atomic_fetch_sub_explicit(&edge_at(c)->edge->body_bytes, call->body.len, memory_order_relaxed);
+    if (call->body.len) {
+        atomic_fetch_sub_explicit(&edge_at(c)->edge->body_bytes, call->body.len,
+                                  memory_order_relaxed);
+        stat_add(STAT_HTTP_BODY_BYTES, -(int64_t)call->body.len);
+    }
     buf_free(&call->body);
     pool_free(call->ids, call->id_count * sizeof *call->ids);
     pool_free(call, sizeof *call);
