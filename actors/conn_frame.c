@@ -3,6 +3,7 @@
  * connection's actor. */
 #include "actors/chat.h"
 #include "actors/edge.h"
+#include "base/json_plain.h"
 #include "base/text.h"
 #include "net/frame.h"
 #include <stdio.h>
@@ -49,7 +50,7 @@ void conn_frame_begin(buf_t *b, const char *type, slice_t id) {
 }
 
 /* The end of every frame, ,"ts":N}, is made once a millisecond. */
-void conn_frame_end(conn_t *c, buf_t *b) {
+static void add_end(conn_t *c, buf_t *b) {
     edge_worker_t *w = edge_at(c);
     int64_t now = actor_wall_ms(c->self);
     if (w->tail_ms != now) {
@@ -57,6 +58,10 @@ void conn_frame_end(conn_t *c, buf_t *b) {
         w->tail_len = (uint32_t)snprintf(w->tail, sizeof w->tail, ",\"ts\":%lld}", (long long)now);
     }
     buf_add(b, w->tail, w->tail_len);
+}
+
+void conn_frame_end(conn_t *c, buf_t *b) {
+    add_end(c, b);
     conn_text(c, buf_slice(b));
 }
 
@@ -67,13 +72,8 @@ static buf_t *open_frame(conn_t *c, const char *type, slice_t id) {
 }
 
 static void pong(conn_t *c, slice_t id) {
-    buf_t *b = &edge_at(c)->out;
     stat_add(STAT_OUT_PONG, 1);
-    b->len = 0;
-    buf_add_slice(b, SLICE("{\"type\":\"pong\""));
-    if (id.len)
-        json_add_text(b, "id", id);
-    conn_frame_end(c, b);
+    conn_frame_end(c, open_frame(c, "pong", id));
 }
 
 void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id,
@@ -100,8 +100,7 @@ slice_t frame_notify(conn_t *c, slice_t id, slice_t extra) {
     buf_add_text(b, ",\"data\":{\"status\":\"ok\"");
     buf_add_slice(b, extra);
     buf_add_char(b, '}');
-    json_add_int(b, "ts", actor_wall_ms(c->self));
-    buf_add_char(b, '}');
+    add_end(c, b);
     return buf_slice(b);
 }
 
@@ -232,9 +231,7 @@ static bool skip(slice_t *s, const char *text, size_t len) {
 #define SKIP(s, text) skip((s), "" text, sizeof(text) - 1)
 
 static bool plain_id(slice_t *s, slice_t *id) {
-    size_t n = 0;
-    while (n < s->len && s->at[n] != '"' && s->at[n] != '\\' && (uint8_t)s->at[n] >= 0x20)
-        n++;
+    size_t n = json_plain(s->at, s->at + s->len);
     *id = (slice_t){s->at, n};
     s->at += n;
     s->len -= n;
