@@ -28,7 +28,8 @@ enum edge_verb {
     VERB_SWEEP,
     VERB_LOADED,
     VERB_READYZ,
-    VERB_SEEN, /* inbox to seen: a user has no socket any more */
+    VERB_PROFILE, /* the profiler's answer; cookie = serial */
+    VERB_SEEN,    /* inbox to seen: a user has no socket any more */
     VERB_SEEN_WRITTEN,
     VERB_IGNORED
 };
@@ -72,6 +73,7 @@ typedef struct edge {
     edge_worker_t *workers;
     uint32_t worker_count;
     actor_ref_t sweeper[64], seen[64]; /* one a worker */
+    actor_ref_t profiler;
 
     token_keys_t tokens;
     login_set_t *logins;
@@ -196,12 +198,13 @@ void live_now(edge_t *e);  /* any thread: sweep at once */
 bool seen_setup(edge_t *e); /* before runtime_start; false: no room for actors */
 void seen_note(actor_t *inbox, int64_t user, int64_t at_ms); /* user.last_seen_ms, written soon */
 
-/* --- http_static.c, http_ops.c, http_openapi.c --- */
+/* --- http_static.c, http_ops.c, http_debug.c, http_openapi.c --- */
 int static_load(edge_t *e, char *fault, size_t room);
 void static_free(edge_t *e);
 void static_answer(conn_t *c, slice_t path);
 void ops_answer(conn_t *c, uint8_t run, slice_t path);
-void ops_ready_rows(edge_t *e, const msg_t *m);
+void http_debug(conn_t *c, slice_t path);
+void http_profile(conn_t *c, const msg_t *m);
 block_t *openapi_make(void);
 
 /* --- what conn keeps beside conn_t once it needs it --- */

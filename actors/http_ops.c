@@ -1,5 +1,5 @@
-/* http_ops: what operators and load balancers ask: health, readiness, counts, metrics, diagnostics,
- * the API page (PROTOCOL.md sections 1 and 16). Inside the connection's actor. */
+/* http_ops: what operators and load balancers ask: health, readiness, counts, metrics, the API
+ * page (PROTOCOL.md sections 1 and 16). Inside the connection's actor. */
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "admin/metrics.h"
@@ -85,50 +85,6 @@ static void metrics(conn_t *c) {
     http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", "", block_from_buf(&b));
 }
 
-/* --- /debug --- */
-
-static void add_store(const edge_t *e, buf_t *b) {
-    store_stats_t s;
-    store_stats(e->store, &s);
-    json_add_key(b, "store");
-    buf_add_char(b, '{');
-    json_add_int(b, "commits", (int64_t)s.commits);
-    json_add_int(b, "rows", (int64_t)s.rows);
-    json_add_int(b, "reads", (int64_t)s.reads);
-    json_add_int(b, "refused", (int64_t)s.refused);
-    json_add_int(b, "wal_bytes", (int64_t)s.wal_bytes);
-    json_add_int(b, "write_queue", s.write_queue);
-    json_add_int(b, "read_queue", s.read_queue);
-    buf_add_char(b, '}');
-}
-
-static void debug(conn_t *c, slice_t path) {
-    edge_t *e = edge_at(c)->edge;
-    uint64_t used, cached;
-    buf_t b = {0};
-    if (!slice_eq(path, SLICE("/debug")) && !slice_eq(path, SLICE("/debug/")) &&
-        !slice_eq(path, SLICE("/debug/vars"))) {
-        conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
-        return;
-    }
-    runtime_counts_t counts;
-    runtime_counts(e->rt, &counts);
-    pool_usage(&used, &cached);
-    buf_add_text(&b, "{\"version\":\"" PARLEY_VERSION "\"");
-    json_add_int(&b, "workers", e->worker_count);
-    json_add_int(&b, "connections", stat_read(STAT_CONNECTIONS));
-    json_add_int(&b, "ws_connections", stat_read(STAT_WS_CONNECTIONS));
-    json_add_int(&b, "actors", counts.actors);
-    json_add_int(&b, "actor_slot_bytes", (int64_t)counts.slot_bytes);
-    json_add_int(&b, "pool_used_bytes", (int64_t)used);
-    json_add_int(&b, "pool_cached_bytes", (int64_t)cached);
-    json_add_int(&b, "revoked_logins", (int64_t)login_count(e->logins));
-    json_add_int(&b, "rate_buckets", (int64_t)limit_count(e->limits));
-    add_store(e, &b);
-    buf_add_char(&b, '}');
-    answer_json(c, 200, &b);
-}
-
 static void swagger(conn_t *c) {
     const asset_t *page = asset_find("web/swagger.html");
     if (page)
@@ -153,7 +109,7 @@ void ops_answer(conn_t *c, uint8_t run, slice_t path) {
         metrics(c);
         break;
     case RUN_DEBUG:
-        debug(c, path);
+        http_debug(c, path);
         break;
     case RUN_OPENAPI:
         http_answer(c, 200, JSON_TYPE, "", block_ref(edge_at(c)->edge->openapi));

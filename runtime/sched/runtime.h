@@ -56,6 +56,8 @@ void *worker_local(runtime_t *rt, uint32_t worker, uint32_t slot);
 void worker_turn_end(runtime_t *rt, uint32_t worker, uint64_t (*fn)(void *arg), void *arg);
 /* The worker whose thread this is, or -1. */
 int worker_here(const runtime_t *rt);
+/* The class of the actor that this thread runs now, or NULL. In a signal handler too. */
+const char *runtime_running_class(void);
 uint64_t runtime_now_ns(const runtime_t *rt);
 /* The same clock read anew: for thread actors, whose turn may have lasted since now was read. */
 uint64_t runtime_fresh_ns(const runtime_t *rt);

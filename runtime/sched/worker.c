@@ -20,6 +20,12 @@ static void slept(uv_timer_t *h) {
     uv_stop(h->loop);
 }
 
+const char *runtime_running_class(void) {
+    const worker_t *w = worker_current;
+    const actor_t *a = !w ? NULL : w->is_thread ? w->only : w->running;
+    return a ? a->cls->name : NULL;
+}
+
 static void open_loop(worker_t *w) {
     if (uv_loop_init(&w->loop) || uv_async_init(&w->loop, &w->async, woken) ||
         uv_timer_init(&w->loop, &w->timer))
