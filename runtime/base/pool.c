@@ -28,15 +28,17 @@ typedef struct object {
     struct object *below; /* first of a batch: the next batch in the depot */
 } object_t;
 
+/* `count` and `two` are written by the cache's thread and read by pool_usage too, for a figure
+ * only: relaxed. */
 typedef struct bin {
-    object_t *one, *two;
-    uint32_t count; /* of one */
+    object_t *one;
+    _Atomic uint32_t count; /* of one */
+    uint32_t full;          /* batch_of this class; 0 until the thread is known */
+    _Atomic(object_t *) two;
 } bin_t;
 
 typedef struct cache {
     bin_t bins[CLASSES];
-    _Atomic int64_t
-        held; /* bytes; written by its thread, read by pool_usage: a figure only, relaxed */
     struct cache *next, **prev;
     bool known;
 } cache_t;
@@ -57,7 +59,7 @@ static __thread cache_t cache;
 
 static uint32_t class_of(size_t size) {
     if (size <= 128)
-        return size ? (uint32_t)((size - 1) / 16) : 0;
+        return (uint32_t)((size - (size != 0)) / 16);
     uint32_t top = 63 - (uint32_t)__builtin_clzll(size - 1); /* 7 for 129 .. 256 */
     uint32_t quarter = (uint32_t)((size - 1) >> (top - 2)) & 3;
     return 8 + (top - 7) * 4 + quarter;
@@ -94,6 +96,8 @@ __attribute__((constructor)) static void start(void) {
  * back. */
 static void know(cache_t *c) {
     c->known = true;
+    for (uint32_t k = 0; k < CLASSES; k++)
+        c->bins[k].full = batch_of(k);
     pthread_mutex_lock(&caches_lock);
     c->next = caches;
     c->prev = &caches;
@@ -113,9 +117,20 @@ static void forget(cache_t *c) {
     c->known = false;
 }
 
-static void held_add(cache_t *c, int64_t n) {
-    int64_t now = atomic_load_explicit(&c->held, memory_order_relaxed);
-    atomic_store_explicit(&c->held, now + n, memory_order_relaxed);
+static uint32_t count_of(const bin_t *b) {
+    return atomic_load_explicit(&((bin_t *)b)->count, memory_order_relaxed);
+}
+
+static void count_set(bin_t *b, uint32_t n) {
+    atomic_store_explicit(&b->count, n, memory_order_relaxed);
+}
+
+static object_t *two_of(const bin_t *b) {
+    return atomic_load_explicit(&((bin_t *)b)->two, memory_order_relaxed);
+}
+
+static void two_set(bin_t *b, object_t *batch) {
+    atomic_store_explicit(&b->two, batch, memory_order_relaxed);
 }
 
 static void *must_malloc(size_t size) {
@@ -205,43 +220,72 @@ static void depot_give_odd(uint32_t k, object_t *list) {
 
 /* `one` is empty. */
 static void refill(cache_t *c, bin_t *b, uint32_t k) {
-    if (b->two) {
-        b->one = b->two;
-        b->two = NULL;
-        b->count = batch_of(k);
-        return;
-    }
+    uint32_t n = 0;
     if (!c->known)
         know(c);
-    b->one = depot_take(k, &b->count);
-    held_add(c, (int64_t)(b->count * class_size(k)));
+    b->one = two_of(b);
+    if (b->one) {
+        two_set(b, NULL);
+        n = b->full;
+    } else {
+        b->one = depot_take(k, &n);
+    }
+    count_set(b, n);
 }
 
-/* `one` is full. */
+/* `one` is full, or the thread is new: then `full` is 0. */
 static void spill(cache_t *c, bin_t *b, uint32_t k) {
-    if (b->two) {
-        held_add(c, -(int64_t)(batch_of(k) * class_size(k)));
-        depot_give(k, b->two);
+    if (!c->known) {
+        know(c);
+        return;
     }
-    b->two = b->one;
+    if (two_of(b))
+        depot_give(k, two_of(b));
+    two_set(b, b->one);
     b->one = NULL;
-    b->count = 0;
+    count_set(b, 0);
+}
+
+static void bin_put(bin_t *b, object_t *o) {
+    o->next = b->one;
+    b->one = o;
+    count_set(b, count_of(b) + 1);
+}
+
+static void *bin_get(bin_t *b) {
+    object_t *o = b->one;
+    b->one = o->next;
+    count_set(b, count_of(b) - 1);
+    return o;
+}
+
+/* Out of line, so that the two calls that every message makes save no registers. */
+static __attribute__((noinline)) void *alloc_slowly(uint32_t k) {
+    refill(&cache, &cache.bins[k], k);
+    return bin_get(&cache.bins[k]);
+}
+
+static __attribute__((noinline)) void free_slowly(object_t *o, uint32_t k) {
+    spill(&cache, &cache.bins[k], k);
+    bin_put(&cache.bins[k], o);
+}
+
+static __attribute__((noinline)) void *big_alloc(size_t size) {
+    atomic_fetch_add_explicit(&big_used, (int64_t)size, memory_order_relaxed);
+    return must_malloc(size);
+}
+
+static __attribute__((noinline)) void big_free(void *p, size_t size) {
+    atomic_fetch_sub_explicit(&big_used, (int64_t)size, memory_order_relaxed);
+    free(p);
 }
 
 void *pool_alloc(size_t size) {
-    if (size > POOL_MAX) {
-        atomic_fetch_add_explicit(&big_used, (int64_t)size, memory_order_relaxed);
-        return must_malloc(size);
-    }
+    if (__builtin_expect(size > POOL_MAX, 0))
+        return big_alloc(size);
     uint32_t k = class_of(size);
     bin_t *b = &cache.bins[k];
-    if (b->count == 0)
-        refill(&cache, b, k);
-    object_t *o = b->one;
-    b->one = o->next;
-    b->count--;
-    held_add(&cache, -(int64_t)class_size(k));
-    return o;
+    return __builtin_expect(b->one != NULL, 1) ? bin_get(b) : alloc_slowly(k);
 }
 
 void *pool_zalloc(size_t size) {
@@ -251,22 +295,13 @@ void *pool_zalloc(size_t size) {
 void pool_free(void *p, size_t size) {
     if (!p)
         return;
-    if (size > POOL_MAX) {
-        atomic_fetch_sub_explicit(&big_used, (int64_t)size, memory_order_relaxed);
-        free(p);
-        return;
-    }
     uint32_t k = class_of(size);
-    bin_t *b = &cache.bins[k];
-    if (!cache.known)
-        know(&cache);
-    if (b->count == batch_of(k))
-        spill(&cache, b, k);
-    object_t *o = p;
-    o->next = b->one;
-    b->one = o;
-    b->count++;
-    held_add(&cache, (int64_t)class_size(k));
+    if (__builtin_expect(size > POOL_MAX, 0))
+        big_free(p, size);
+    else if (__builtin_expect(count_of(&cache.bins[k]) == cache.bins[k].full, 0))
+        free_slowly(p, k);
+    else
+        bin_put(&cache.bins[k], p);
 }
 
 void pool_thread_end(void) {
@@ -274,13 +309,24 @@ void pool_thread_end(void) {
         return;
     for (uint32_t k = 0; k < CLASSES; k++) {
         bin_t *b = &cache.bins[k];
-        if (b->two)
-            depot_give(k, b->two);
+        if (two_of(b))
+            depot_give(k, two_of(b));
         depot_give_odd(k, b->one);
-        *b = (bin_t){0};
+        b->one = NULL;
+        b->full = 0;
+        two_set(b, NULL);
+        count_set(b, 0);
     }
-    atomic_store_explicit(&cache.held, 0, memory_order_relaxed);
     forget(&cache);
+}
+
+static uint64_t held_by(const cache_t *c) {
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; k < CLASSES; k++) {
+        const bin_t *b = &c->bins[k];
+        bytes += (count_of(b) + (two_of(b) ? batch_of(k) : 0)) * class_size(k);
+    }
+    return bytes;
 }
 
 /* taken - held in the depots - held in the threads = handed out */
@@ -292,12 +338,10 @@ void pool_usage(uint64_t *used, uint64_t *cached) {
         held += depots[k].held;
         pthread_mutex_unlock(&depots[k].lock);
     }
-    int64_t in_threads = 0;
     pthread_mutex_lock(&caches_lock);
     for (cache_t *c = caches; c; c = c->next)
-        in_threads += atomic_load_explicit(&c->held, memory_order_relaxed);
+        held += held_by(c);
     pthread_mutex_unlock(&caches_lock);
-    held += in_threads > 0 ? (uint64_t)in_threads : 0;
     *cached = held < taken ? held : taken;
     *used = taken - *cached + (uint64_t)atomic_load_explicit(&big_used, memory_order_relaxed);
 }

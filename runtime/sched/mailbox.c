@@ -2,6 +2,9 @@
  * receiver takes the whole stack at once and turns it round. The gate in front of it counts, caps,
  * and tells the living from the dead; it also is the wake-up (see sched.h, the token).
  *
+ * The sender that raises the gate from 0 holds the token, so its message goes straight to the
+ * receiver's own list, which is empty then: what others push meanwhile is younger.
+ *
  * Admission comes first, the push second: an actor's slot is not reused while its gate counts a
  * message, so a push that was admitted always lands in the incarnation that admitted it. A receiver
  * that sees the count but not yet the message goes to the back of the queue; it does not spin. */
@@ -61,9 +64,13 @@ int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
             atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
         return err;
     }
-    stack_push(a, m);
-    if (first)
+    if (first) {
+        m->next = NULL;
+        a->queue = m;
         sched_wake(rt, a);
+    } else {
+        stack_push(a, m);
+    }
     return ERR_OK;
 }
 

@@ -6,9 +6,18 @@
 msg_t *msg_new(uint32_t verb, size_t size) {
     assert(size <= UINT32_MAX);
     msg_t *m = pool_alloc(sizeof(msg_t) + size);
-    memset(m, 0, sizeof(msg_t));
+    /* One by one: for a memset of this size gcc writes `rep stos`, which takes 10 ns. */
+    m->next = m->prev = NULL;
+    m->to = m->from = ACTOR_NONE;
     m->verb = verb;
+    m->call_id = 0;
+    m->err = 0;
+    m->flags = m->hops = 0;
+    m->cookie = m->deadline_ns = m->key = 0;
+    m->body = NULL;
+    m->drop = NULL;
     m->size = (uint32_t)size;
+    m->spare = 0;
     return m;
 }
 
