@@ -22,6 +22,11 @@ __attribute__((constructor)) static void start(void) {
     seed[3] |= 1;
 }
 
+void hash_seed(uint64_t from) {
+    for (int i = 0; i < 4; i++)
+        seed[i] = (from + (uint64_t)i + 1) * 0x9e3779b97f4a7c15u | (i >= 2);
+}
+
 static inline uint64_t rotate(uint64_t x, int n) {
     return x << n | x >> (64 - n);
 }

@@ -9,6 +9,8 @@
 uint64_t hash_bytes(const void *at,
                     size_t len); /* seeded per process at first use: safe against chosen keys */
 uint64_t hash_u64(uint64_t x);
+/* For the deterministic mode: the same hashes in each process. Before any map is made. */
+void hash_seed(uint64_t seed);
 
 typedef struct map map_t;
 map_t *map_new(size_t value_size);

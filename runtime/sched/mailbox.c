@@ -8,7 +8,7 @@
  * Admission comes first, the push second: an actor's slot is not reused while its gate counts a
  * message, so a push that was admitted always lands in the incarnation that admitted it. A receiver
  * that sees the count but not yet the message goes to the back of the queue; it does not spin. */
-#include "sched/sched.h"
+#include "sched/sim_in.h"
 
 /* Acquire on success: the sender that raises the gate from 0 becomes the token holder and must see
  * what the last holder wrote; partner: the release in mailbox_consumed (later RMWs of other senders
@@ -54,6 +54,8 @@ int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
     bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM), first = false;
     uint32_t cost = msg_cost(m);
     int err = cost ? admit_bytes(a, cost, reserved) : ERR_OK;
+    if (rt->sim && !reserved && sim_refuses(rt))
+        err = ERR_FULL;
     if (err == ERR_OK) {
         err = admit(a, to.gen, reserved, &first);
         if (err && cost)
@@ -116,6 +118,8 @@ int post(runtime_t *rt, actor_ref_t to, msg_t *m) {
     worker_t *w = worker_of(rt);
     COUNT(rt, w, sent, 1);
     m->to = to;
+    if (rt->sim && sim_holds_back(rt, w, to, m))
+        return ERR_OK;
     int err = mailbox_push(rt, to, m);
     if (err) {
         COUNT(rt, w, refused, 1);

@@ -5,7 +5,7 @@
  * thieves take at the head over    free actors when the ring is full; its own inbox   actors woken
  * by other threads: a stack that the owner takes whole A thief looks at the ring only. */
 #include "base/clock.h"
-#include "sched/sched.h"
+#include "sched/sim_in.h"
 
 #define CHAIN 64
 #define BATCH 8  /* so many wait in the ring: worth waking a neighbour */
@@ -57,7 +57,9 @@ static uint32_t ring_length(const worker_t *w) {
 }
 
 void queue_push(worker_t *w, actor_t *a) {
-    if (a->cls->place != ACTOR_FREE)
+    if (w->rt->sim)
+        sim_ready(w->rt, a);
+    else if (a->cls->place != ACTOR_FREE)
         list_add(&w->pinned_tail, a);
     else if (w->over || !ring_add(w, a))
         list_add(&w->over_tail, a);
@@ -148,7 +150,9 @@ void actor_wake_held(actor_t *self) {
 void sched_wake(runtime_t *rt, actor_t *a) {
     worker_t *home = atomic_load_explicit(&a->worker, memory_order_relaxed);
     worker_t *here = worker_of(rt);
-    if (home->is_thread && here && !here->is_thread)
+    if (rt->sim)
+        sim_ready(rt, a);
+    else if (home->is_thread && here && !here->is_thread)
         hold_thread(here, home);
     else if (home->is_thread)
         thread_wake(home);

@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/pool.h"
-#include "sched/sched.h"
+#include "sched/sim_in.h"
 #include <assert.h>
 #include <sys/random.h>
 
@@ -54,6 +54,8 @@ runtime_t *runtime_new(const runtime_conf_t *conf) {
     if (!rt)
         log_die("sched", "out of memory: runtime");
     set_conf(rt, conf);
+    if (rt->conf.sim)
+        sim_made(rt);
     pthread_mutex_init(&rt->lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -91,6 +93,10 @@ static void *worker_thread(void *arg) {
 int runtime_start(runtime_t *rt) {
     assert(atomic_load(&rt->phase) == PHASE_NEW);
     atomic_store(&rt->phase, PHASE_RUNNING);
+    if (rt->sim) {
+        sim_start(rt);
+        return ERR_OK;
+    }
     for (uint32_t i = 0; i < rt->worker_count; i++) {
         if (pthread_create(&rt->workers[i]->thread, NULL, worker_thread, rt->workers[i]))
             log_die("sched", "no thread for worker %u", i);
@@ -148,14 +154,20 @@ static void wait_changed(runtime_t *rt, uint64_t ms) {
     pthread_cond_timedwait(&rt->changed, &rt->lock, &until);
 }
 
+static uint64_t stop_clock(const runtime_t *rt) {
+    return rt->sim ? rt_now(rt) : clock_mono_ns();
+}
+
 static void stop_wave(runtime_t *rt, wave_t wave, uint64_t until_ns) {
     actor_ref_t refs[AT_ONCE];
-    for (bool left = true; left && clock_mono_ns() < until_ns;) {
+    for (bool left = true; left && stop_clock(rt) < until_ns;) {
         pthread_mutex_lock(&rt->lock);
         size_t n = collect(rt, wave, refs, &left);
-        if (n == 0 && left)
+        if (n == 0 && left && !rt->sim)
             wait_changed(rt, 5);
         pthread_mutex_unlock(&rt->lock);
+        if (n == 0 && left && rt->sim)
+            sim_wait(rt);
         for (size_t i = 0; i < n; i++)
             post_system(rt, refs[i], ACTOR_NONE, MSG_STOP, ERR_OK);
     }
@@ -194,10 +206,12 @@ static void give_all(void *arg, actor_t *a) {
 }
 
 static void quit(runtime_t *rt) {
-    bool ran = atomic_exchange(&rt->phase, PHASE_QUIT) == PHASE_RUNNING;
+    bool ran = atomic_exchange(&rt->phase, PHASE_QUIT) == PHASE_RUNNING && !rt->sim;
+    if (rt->sim)
+        sim_end(rt);
     for (uint32_t i = 0; ran && i < rt->worker_count; i++)
         worker_kick(rt->workers[i]);
-    for (worker_t *t = rt->threads; t; t = t->next_thread)
+    for (worker_t *t = rt->threads; t && !rt->sim; t = t->next_thread)
         thread_wake(t);
     for (worker_t *t = rt->threads; t; t = t->next_thread)
         join_thread_actor(t);
@@ -217,7 +231,7 @@ void runtime_stop(runtime_t *rt, uint32_t ms) {
     if (phase >= PHASE_QUIT)
         return;
     atomic_store(&rt->stopping, true);
-    uint64_t start = clock_mono_ns(), ns = (uint64_t)ms * 1000000;
+    uint64_t start = stop_clock(rt), ns = (uint64_t)ms * 1000000;
     if (phase == PHASE_RUNNING) {
         stop_wave(rt, WAVE_SPAWNED, start + ns / 2);
         stop_wave(rt, WAVE_KEYED, start + ns / 4 * 3);
@@ -241,6 +255,8 @@ void runtime_free(runtime_t *rt) {
     for (uint32_t i = 0; i < rt->chunk_count; i++)
         free(atomic_load_explicit(&rt->chunks[i], memory_order_relaxed));
     timer_table_free(&rt->timers);
+    if (rt->sim)
+        sim_leave(rt);
     pthread_barrier_destroy(&rt->barrier);
     pthread_mutex_destroy(&rt->lock);
     pthread_cond_destroy(&rt->changed);

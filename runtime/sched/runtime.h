@@ -15,6 +15,7 @@ typedef struct runtime_conf {
     uint64_t (*mono_ns)(void *arg);
     int64_t (*wall_ms)(void *arg);
     void *arg;
+    struct sim *sim; /* not NULL: the deterministic mode, see sim.h; set by sim_join */
 } runtime_conf_t;
 
 #define RUNTIME_LOCALS 16 /* worker-local slots */

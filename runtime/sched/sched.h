@@ -143,6 +143,12 @@ struct worker {
     uint64_t held_workers; /* thread actors, while `holds`: workers by bit */
     bool holds;
     worker_t *next_thread;
+    struct {
+        uint64_t until_ns; /* of a thread actor: its batch takes so long */
+        uint64_t hook_ns;  /* when the turn hooks want to be called again */
+        bool works;        /* what it sends now leaves at until_ns */
+        bool dirty;        /* the turn hooks are due */
+    } sim;                 /* the deterministic mode (sim.h) */
     _Atomic bool ended;
     uv_loop_t loop;
     uv_async_t async;
@@ -171,6 +177,7 @@ enum { PHASE_NEW, PHASE_RUNNING, PHASE_QUIT, PHASE_OVER };
 
 struct runtime {
     runtime_conf_t conf;
+    struct sim_node *sim;                                      /* NULL: threads */
     uint64_t ticks_slice, ticks_turn, ticks_clock, ticks_hold; /* limits in clock_ticks */
     uint32_t worker_count;
     worker_t **workers;
@@ -320,6 +327,7 @@ void worker_main(void *arg);
 void worker_sweep(worker_t *w); /* ends every actor that lives here */
 int thread_start(worker_t *w);
 void thread_wake(worker_t *w);
+void thread_turn(worker_t *w, actor_t *a); /* with its token */
 uint64_t runtime_clock_mono(void *arg);
 static inline uint64_t rt_now(const runtime_t *rt) {
     return rt->conf.mono_ns(rt->conf.arg);

@@ -4,12 +4,16 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/pool.h"
-#include "sched/sched.h"
+#include "sched/sim_in.h"
 
 #define BATCH_MAX 1024
 
 /* The token holder hands it over under the lock. */
 void thread_wake(worker_t *w) {
+    if (w->rt->sim) {
+        sim_ready(w->rt, w->only);
+        return;
+    }
     pthread_mutex_lock(&w->lock);
     w->ready = true;
     pthread_cond_signal(&w->cond);
@@ -105,8 +109,7 @@ static void settle_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) 
         thread_wake(w);
 }
 
-/* With the token. */
-static void turn(worker_t *w, actor_t *a) {
+void thread_turn(worker_t *w, actor_t *a) {
     msg_t *batch[BATCH_MAX];
     if (a->flags & ACTOR_DEAD) {
         settle_dead(w, a, 0, 0);
@@ -142,7 +145,7 @@ static void *thread_main(void *arg) {
         turn_clock(w);
         wheel_advance(w, w->now_ns / 1000000);
         if (token && !quits(w))
-            turn(w, w->only);
+            thread_turn(w, w->only);
     }
     if (w->only)
         worker_sweep(w);
@@ -152,6 +155,8 @@ static void *thread_main(void *arg) {
 }
 
 int thread_start(worker_t *w) {
+    if (w->rt->sim)
+        return ERR_OK;
     if (pthread_create(&w->thread, NULL, thread_main, w))
         log_die("sched", "no thread for actor %s", w->only->cls->name);
     w->started = true;
