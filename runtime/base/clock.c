@@ -19,6 +19,18 @@ uint64_t clock_thread_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+int clock_thread_id(void) {
+    clockid_t id;
+    return pthread_getcpuclockid(pthread_self(), &id) ? 0 : (int)id;
+}
+
+uint64_t clock_of_thread_ns(int id) {
+    struct timespec t;
+    if (id == 0 || clock_gettime((clockid_t)id, &t))
+        return 0;
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 int64_t clock_wall_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);

@@ -1,5 +1,6 @@
 /* actor: the small calls of actor.h. See life.c (spawn), call.c (requests), supervisor.c (exit,
  * watch). */
+#include "base/clock.h"
 #include "base/err.h"
 #include "sched/sched.h"
 
@@ -117,9 +118,11 @@ bool actor_enter(runtime_t *rt, actor_ref_t ref, void (*fn)(actor_t *self, void 
         turn_clock(w);
         w->fresh = true;
     }
-    w->running = a;
+    uint64_t start = clock_ticks();
+    SHOW(w->running, a);
     fn(a, a->state, arg);
-    w->running = outer;
+    SHOW(w->running, outer);
+    SHOW(a->ticks, a->ticks + (clock_ticks() - start));
     if ((a->flags & ACTOR_EXITING) && a != outer)
         end_here(rt, a);
     return true;

@@ -4,6 +4,7 @@
  * goes. Runs where the actor runs. */
 #include "base/err.h"
 #include "base/pool.h"
+#include "sched/look.h"
 #include "sched/sched.h"
 
 #define TIMEOUT_MS 5000
@@ -54,6 +55,7 @@ void call_free(actor_t *a) {
     if (!c)
         return;
     a->calls = (uintptr_t)c->last_id << 1 | 1;
+    SHOW(a->call_count, 0);
     pool_free(c, calls_size(c->cap));
 }
 
@@ -73,6 +75,7 @@ static call_t *call_add(actor_t *a) {
     call_t *call = &c->at[c->last_id & (c->cap - 1)];
     call->id = c->last_id;
     c->used++;
+    SHOW(a->call_count, (uint16_t)c->used);
     return call;
 }
 
@@ -84,7 +87,7 @@ static call_t *call_find(actor_t *a, uint32_t id) {
 
 static void call_close(actor_t *a, call_t *call) {
     call->id = 0;
-    table_of(a)->used--;
+    SHOW(a->call_count, (uint16_t)--table_of(a)->used);
 }
 
 static void watch_deadline(actor_t *a, uint64_t deadline_ns) {
@@ -197,6 +200,17 @@ void actor_rest(actor_t *self) {
     call_free(self);
 }
 
+/* For look_actor. */
+uint32_t call_list(const actor_t *a, look_call_t *out, uint32_t room, uint64_t now_ns) {
+    const calls_t *c = table_of(a);
+    uint32_t n = 0;
+    for (uint32_t i = 0; c && i < c->cap && n < room; i++)
+        if (c->at[i].id)
+            out[n++] = (look_call_t){c->at[i].id, c->at[i].verb,
+                                     ((int64_t)c->at[i].deadline_ns - (int64_t)now_ns) / 1000000};
+    return n;
+}
+
 /* --- the receiver --- */
 void answer(runtime_t *rt, actor_ref_t by, msg_t *request, int err, msg_t *reply) {
     post_reply(rt, by, request->from, request->call_id, err, reply);
@@ -211,6 +225,7 @@ void open_remove(actor_t *a, msg_t *m) {
     if (m->next)
         m->next->prev = m->prev;
     m->flags &= (uint16_t)~MSG_KEPT;
+    SHOW(a->open_count, (uint16_t)(a->open_count - 1));
 }
 
 void actor_keep(actor_t *self, msg_t *m) {
@@ -222,6 +237,7 @@ void actor_keep(actor_t *self, msg_t *m) {
     if (m->next)
         m->next->prev = m;
     self->open = m;
+    SHOW(self->open_count, (uint16_t)(self->open_count + 1));
 }
 
 void actor_reply(actor_t *self, msg_t *m, int err, msg_t *reply) {

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "sched/look.h"
 #include "sched/sched.h"
 #include <assert.h>
 
@@ -85,6 +86,17 @@ int directory_send(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m) {
         msg_free(m);
     }
     return err;
+}
+
+actor_ref_t look_find(runtime_t *rt, uint8_t kind, uint64_t key) {
+    if (kind >= RUNTIME_KINDS || !rt->kinds[kind].cls)
+        return ACTOR_NONE;
+    stripe_t *s = stripe_of(rt, kind, key);
+    pthread_mutex_lock(&s->lock);
+    actor_ref_t *at = map_get(s->map, key), ref = at ? *at : ACTOR_NONE;
+    pthread_mutex_unlock(&s->lock);
+    look_actor_t e;
+    return look_one(rt, ref, &e) ? ref : ACTOR_NONE;
 }
 
 void directory_forget(runtime_t *rt, actor_t *a) {

@@ -20,23 +20,37 @@ actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8
     actor_t *a = slot_take(rt);
     if (!a)
         return NULL;
-    a->cls = cls;
-    a->key = key;
-    a->kind = kind;
+    /* Whoever reads one of the values below will find the gate moved on if the slot's former actor
+     * is meant: partner is the acquire fence in look.c. */
+    atomic_thread_fence(memory_order_release);
+    SHOW(a->cls, cls);
+    SHOW(a->key, key);
+    SHOW(a->kind, kind);
     a->state = NULL;
-    a->arg = NULL;
+    a->extra = NULL;
     a->open = a->queue = NULL;
     a->calls = 0;
     a->timers = NULL;
-    a->watchers = NULL;
-    a->handled = a->ticks = 0;
-    a->peak = a->window_ms = a->last = 0;
+    SHOW(a->handled, 0);
+    SHOW(a->ticks, 0);
+    SHOW(a->peak, 0);
+    SHOW(a->timer_count, 0);
+    SHOW(a->open_count, 0);
+    SHOW(a->call_count, 0);
+    SHOW(a->memory, 0);
+    SHOW(a->restarts, 0);
+    SHOW(a->born_ms, turn_tick(runtime_now_ns(rt)));
+    a->last = 0;
     a->reason = ERR_OK;
-    a->flags = a->restarts = 0;
-    a->gen = (uint32_t)(atomic_load_explicit(&a->gate, memory_order_acquire) >> 32);
+    a->flags = 0;
     atomic_store_explicit(&a->refused, 0, memory_order_relaxed);
     atomic_store_explicit(&a->worker, w, memory_order_relaxed);
     set_caps(rt, a);
+    COUNT_CLASS(rt, cls, made);
+    /* Release: who finds it equal to the gate's finds all of the above; partner is in look.c. */
+    __atomic_store_n(&a->gen,
+                     (uint32_t)(atomic_load_explicit(&a->gate, memory_order_acquire) >> 32),
+                     __ATOMIC_RELEASE);
     return a;
 }
 
@@ -46,21 +60,21 @@ static void free_state(actor_t *a) {
     a->state = NULL;
 }
 
-int actor_begin(actor_t *a) {
+int actor_begin(actor_t *a, const void *arg) {
     if (a->cls->state_size)
         a->state = pool_zalloc(a->cls->state_size);
-    int err = a->cls->init ? a->cls->init(a, a->state, a->arg) : ERR_OK;
+    int err = a->cls->init ? a->cls->init(a, a->state, arg) : ERR_OK;
     if (err == ERR_OK)
         a->flags |= ACTOR_BEGUN;
     else
-        a->reason = (int16_t)err;
+        a->reason = (int8_t)err;
     return err;
 }
 
 static void tell_watchers(runtime_t *rt, actor_t *a) {
-    while (a->watchers) {
-        watcher_t *w = a->watchers;
-        a->watchers = w->next;
+    while (a->extra && a->extra->watchers) {
+        watcher_t *w = a->extra->watchers;
+        a->extra->watchers = w->next;
         post_system(rt, w->ref, ref_of(a), MSG_DOWN, a->reason);
         pool_free(w, sizeof *w);
     }
@@ -95,6 +109,9 @@ bool actor_end(actor_t *a) {
     actor_clear(a);
     bool counts = leaves || mailbox_close(a);
     a->flags = ACTOR_DEAD;
+    class_ended(rt_of(a), a);
+    pool_free(a->extra, sizeof *a->extra);
+    a->extra = NULL;
     if (a->kind != KIND_NONE)
         directory_forget(rt_of(a), a);
     return counts;
@@ -173,13 +190,14 @@ actor_ref_t actor_spawn(runtime_t *rt, actor_t *parent, const actor_class_t *cls
     actor_t *a = actor_make(rt, cls, key, KIND_NONE, place(rt, cls, worker));
     if (!a)
         return ACTOR_NONE;
-    a->arg = arg;
+    if (cls->restart != ACTOR_NEVER)
+        extra_of(a)->arg = arg;
     actor_ref_t ref = ref_of(a);
     atomic_fetch_add_explicit(&a->gate, 1, memory_order_acq_rel);
     slot_enlist(rt, a, parent ? ref_of(parent) : ACTOR_NONE);
     worker_t *w = atomic_load_explicit(&a->worker, memory_order_relaxed);
     w->only = w->is_thread ? a : NULL;
-    if (actor_begin(a) || (a->flags & ACTOR_EXITING)) {
+    if (actor_begin(a, arg) || (a->flags & ACTOR_EXITING)) {
         actor_end(a);
         actor_settle(rt, a);
         return ACTOR_NONE;

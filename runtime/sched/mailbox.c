@@ -47,15 +47,21 @@ static void stack_push(actor_t *a, msg_t *m) {
                                                   memory_order_relaxed));
 }
 
+static void note_full(runtime_t *rt, actor_t *a, bool bytes) {
+    atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+    limit_hit(rt, bytes ? LIMIT_BYTES : LIMIT_MSGS);
+}
+
 int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
     actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
     if (!a)
         return ERR_GONE;
     bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM), first = false;
     uint32_t cost = msg_cost(m);
-    int err = cost ? admit_bytes(a, cost, reserved) : ERR_OK;
-    if (rt->sim && !reserved && sim_refuses(rt))
-        err = ERR_FULL;
+    int err = rt->sim && !reserved && sim_refuses(rt) ? ERR_FULL : ERR_OK;
+    if (cost && err == ERR_OK)
+        err = admit_bytes(a, cost, reserved);
+    bool full_by_bytes = err == ERR_FULL;
     if (err == ERR_OK) {
         err = admit(a, to.gen, reserved, &first);
         if (err && cost)
@@ -63,7 +69,7 @@ int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
     }
     if (err) {
         if (err == ERR_FULL)
-            atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+            note_full(rt, a, full_by_bytes);
         return err;
     }
     if (first) {

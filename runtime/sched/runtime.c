@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "sched/look.h"
 #include "sched/sim_in.h"
 #include <assert.h>
 #include <sys/random.h>
@@ -47,6 +48,7 @@ static void set_conf(runtime_t *rt, const runtime_conf_t *conf) {
     rt->ticks_turn = (uint64_t)(us * TURN_US);
     rt->ticks_clock = (uint64_t)(us * CLOCK_US);
     rt->ticks_hold = (uint64_t)(us * HOLD_US);
+    rt->ticks_slow = (uint64_t)(us * LOOK_SLOW_US);
 }
 
 runtime_t *runtime_new(const runtime_conf_t *conf) {
@@ -63,6 +65,7 @@ runtime_t *runtime_new(const runtime_conf_t *conf) {
     pthread_cond_init(&rt->changed, &attr);
     pthread_condattr_destroy(&attr);
     timer_table_init(&rt->timers);
+    rt->slow = slow_new();
     atomic_store(&rt->foreign_random, rt->conf.seed ^ 0x2545f4914f6cdd1du);
     rt->chunk_count = (rt->conf.max_actors + CHUNK - 1) / CHUNK;
     rt->chunks = calloc(rt->chunk_count, sizeof *rt->chunks);
@@ -119,7 +122,7 @@ typedef enum wave { WAVE_SPAWNED, WAVE_KEYED, WAVE_FIRST } wave_t;
 static bool in_wave(const actor_t *a, wave_t wave) {
     if (a->kind != KIND_NONE)
         return wave == WAVE_KEYED;
-    return a->before_start ? wave == WAVE_FIRST : wave == WAVE_SPAWNED;
+    return a->marks & MARK_FIRST ? wave == WAVE_FIRST : wave == WAVE_SPAWNED;
 }
 
 enum { AT_ONCE = 256 };
@@ -135,8 +138,8 @@ static size_t collect(runtime_t *rt, wave_t wave, actor_ref_t *refs, bool *left)
         if (!in_wave(a, wave))
             continue;
         *left = true;
-        if (!a->stop_sent) {
-            a->stop_sent = true;
+        if (!(a->marks & MARK_STOP_SENT)) {
+            SHOW(a->marks, (uint8_t)(a->marks | MARK_STOP_SENT));
             refs[n++] = ref_of(a);
         }
         if (wave == WAVE_FIRST)
@@ -184,7 +187,7 @@ static void join_thread_actor(worker_t *t) {
 
 static void last_rites(void *arg, actor_t *a) {
     runtime_t *rt = arg;
-    if (!a->live)
+    if (!(a->marks & MARK_LIVE))
         return;
     uint32_t done = 0;
     uint64_t bytes = 0;
@@ -199,7 +202,7 @@ static void last_rites(void *arg, actor_t *a) {
 static void give_all(void *arg, actor_t *a) {
     uint32_t done = 0;
     uint64_t bytes = 0;
-    if (!a->live)
+    if (!(a->marks & MARK_LIVE))
         return;
     actor_drain(a, &done, &bytes);
     slot_give(arg, a);
@@ -255,6 +258,7 @@ void runtime_free(runtime_t *rt) {
     for (uint32_t i = 0; i < rt->chunk_count; i++)
         free(atomic_load_explicit(&rt->chunks[i], memory_order_relaxed));
     timer_table_free(&rt->timers);
+    slow_free(rt->slow);
     if (rt->sim)
         sim_leave(rt);
     pthread_barrier_destroy(&rt->barrier);

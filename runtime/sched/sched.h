@@ -21,12 +21,13 @@ typedef struct worker worker_t;
 
 /* The runtime's own verbs, below MSG_USER and never seen by a class. */
 enum {
-    MSG_WATCH = 3,  /* from wants a DOWN */
-    MSG_ARM = 4,    /* a timer asked for in a foreign thread: key = its id */
-    MSG_IDLE = 5,   /* keyed: time to ask passivate */
-    MSG_CALLS = 6,  /* a deadline of the open calls */
-    MSG_FAILED = 7, /* a child failed for good: the parent fails too */
-    MSG_RELEASE = 8 /* runtime_reply answered a kept request: cookie = its address */
+    MSG_WATCH = 3,   /* from wants a DOWN */
+    MSG_ARM = 4,     /* a timer asked for in a foreign thread: key = its id */
+    MSG_IDLE = 5,    /* keyed: time to ask passivate */
+    MSG_CALLS = 6,   /* a deadline of the open calls */
+    MSG_FAILED = 7,  /* a child failed for good: the parent fails too */
+    MSG_RELEASE = 8, /* runtime_reply answered a kept request: cookie = its address */
+    MSG_LOOK = 9     /* look_actor asks for the actor's own lists */
 };
 enum { MSG_TIMER = 16 }; /* flag: made by a wheel, key = timer id */
 
@@ -46,6 +47,26 @@ typedef struct watcher {
     actor_ref_t ref;
 } watcher_t;
 
+/* What few actors have: those that are watched or may be restarted. */
+typedef struct extra {
+    watcher_t *watchers;
+    const void *arg;    /* for a restart */
+    uint32_t window_ms; /* restarts are counted from here */
+    uint8_t in_window;
+} extra_t;
+
+/* Plain fields that others look at while their owner writes them (look.h): both sides use these,
+ * so that no value is torn. They order nothing. */
+#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define SEEN(field)        __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+enum {                     /* marks */
+       MARK_LIVE = 1,      /* in the tree and the list by age */
+       MARK_FIRST = 2,     /* made before start */
+       MARK_STOP_SENT = 4, /* was asked to stop */
+       MARK_PARKED = 8     /* ACTOR_PARKED, for others to see */
+};
+
 struct actor {
     /* --- senders --- */
     _Alignas(64) _Atomic uint64_t gate; /* generation << 32 | messages */
@@ -57,7 +78,7 @@ struct actor {
     _Atomic uint32_t refused;
     uint32_t slot;
     /* --- token holder --- */
-    uint32_t gen;
+    uint32_t gen;  /* = the gate's while it lives */
     msg_t *queue;  /* taken off the stack, oldest first */
     actor_t *link; /* in a run queue */
     const actor_class_t *cls;
@@ -66,24 +87,24 @@ struct actor {
     msg_t *open;     /* kept requests */
     uintptr_t calls; /* call.c: a calls_t, or the last id given << 1 | 1 */
     timer_node_t *timers;
-    watcher_t *watchers;
-    const void *arg;         /* for a restart */
+    extra_t *extra;
     uint64_t handled, ticks; /* accounts */
     uint32_t last;           /* turn_tick of a keyed actor's last message */
     uint32_t peak;           /* longest queue seen */
-    uint32_t window_ms;      /* restarts are counted from here */
-    int16_t reason;
+    uint32_t born_ms;        /* turn_tick when it was made */
+    uint32_t timer_count;
+    uint16_t open_count, call_count; /* to be looked at only: they may run over */
+    uint16_t memory;                 /* actor_memory, in 64 KiB */
+    int8_t reason;
     uint8_t flags, kind, restarts;
     /* --- under the slots' lock --- */
-    bool stop_sent;
-    bool before_start;
-    bool live;
+    uint8_t marks;
     actor_ref_t parent;
     uint32_t child, sibling, sibling_prev; /* slot + 1, 0 = none */
     uint32_t older, younger;               /* all living ones by age */
 };
 _Static_assert(sizeof(struct actor) <= 192, "a socket and its user are two of them");
-_Static_assert(ERR_COUNT < INT16_MAX, "reason holds an error code");
+_Static_assert(ERR_COUNT < INT8_MAX, "reason holds an error code");
 
 #define RING  256 /* power of two */
 #define HOOKS 8
@@ -112,10 +133,13 @@ struct worker {
     runtime_t *rt;
     uint32_t index;
     bool is_thread;
-    bool fresh; /* now_ns was read in this poll */
-    actor_t *running;
-    actor_t *next;  /* run next: woken by what runs now */
-    uint32_t chain; /* how often in a row `next` went before the queue */
+    bool fresh;          /* now_ns was read in this poll */
+    actor_t *running;    /* shown */
+    uint32_t verb;       /* of the message that is handled */
+    uint64_t note_slice; /* counts.slices when note was written */
+    char note[96];       /* actor_slice_note */
+    actor_t *next;       /* run next: woken by what runs now */
+    uint32_t chain;      /* how often in a row `next` went before the queue */
     bool pinned_turn;
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
@@ -132,6 +156,7 @@ struct worker {
     uint32_t turn_hook_count;
     void *locals[RUNTIME_LOCALS];
     pthread_t thread;
+    int cpu_clock; /* thread actors: the system's account of this thread, 0: none yet */
     bool started;
     actor_t *only; /* thread actors: the one it runs */
     /* Whom it wakes a little later: a wake-up at once costs more than what is done meanwhile and
@@ -154,6 +179,17 @@ struct worker {
     uv_async_t async;
     uv_timer_t timer;
 };
+
+/* Accounts of a class: of its actors that have ended, and what only a class counts. Added to
+ * atomically, when an actor is made, crashes or ends. */
+typedef struct class_account {
+    _Atomic(const actor_class_t *) cls; /* NULL: free; the last place: all that found none */
+    _Atomic uint64_t made, ended, messages, ticks, refused, restarts, crashes;
+} class_account_t;
+#define CLASSES 64 /* = LOOK_CLASSES */
+
+#define RESTARTS 3 /* so many in a while; one more and the parent fails */
+enum { LIMIT_MSGS, LIMIT_BYTES, LIMIT_ACTORS, LIMIT_RESTARTS, LIMIT_COUNT };
 
 typedef struct stripe {
     pthread_mutex_t lock;
@@ -202,6 +238,10 @@ struct runtime {
     uint32_t up; /* workers whose start hooks have run; then those that reached the end */
     timer_table_t timers;
     pthread_barrier_t barrier;
+    class_account_t classes[CLASSES];
+    _Atomic uint64_t limits[LIMIT_COUNT]; /* what each refused */
+    struct slow_list *slow;               /* slow.c */
+    uint64_t ticks_slow;
 };
 
 extern __thread worker_t *worker_current; /* NULL in foreign threads */
@@ -231,6 +271,7 @@ actor_t *slot_at(const runtime_t *rt, uint32_t slot); /* NULL: never made */
 actor_t *slot_take(runtime_t *rt);                    /* NULL: at the limit */
 void slot_give(runtime_t *rt, actor_t *a);
 void slot_enlist(runtime_t *rt, actor_t *a, actor_ref_t parent); /* into tree and age list */
+void slot_mark(runtime_t *rt, actor_t *a, uint8_t mark, bool on);
 void slot_each(runtime_t *rt, void (*visit)(void *arg, actor_t *a),
                void *arg); /* one thread only */
 static inline actor_ref_t ref_of(const actor_t *a) {
@@ -295,7 +336,10 @@ int dispatch_own(worker_t *w, actor_t *a, msg_t *m, uint32_t done); /* 1: m is f
 /* --- life.c, supervisor.c --- */
 actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8_t kind,
                     worker_t *w);
-int actor_begin(actor_t *a); /* state and init */
+int actor_begin(actor_t *a, const void *arg); /* state and init */
+static inline const void *arg_of(const actor_t *a) {
+    return a->extra ? a->extra->arg : NULL;
+}
 /* Ends it: state, requests, timers, watchers, children. true: its gate still counts messages. */
 bool actor_end(actor_t *a);
 /* After the handler that called actor_exit: true: parked until its restart; false: ended. */
@@ -306,6 +350,28 @@ void actor_gone(actor_t *a);  /* ended and drained: the slot is free */
 void actor_clear(actor_t *a); /* what both an end and a restart drop */
 void actor_stop_children(runtime_t *rt, actor_t *a);
 void watch_add(actor_t *a, actor_ref_t by);
+extra_t *extra_of(actor_t *a); /* made at first use */
+
+/* --- look.c, slow.c --- */
+class_account_t *class_account(runtime_t *rt, const actor_class_t *cls);
+void class_ended(runtime_t *rt, const actor_t *a);
+void look_answer(actor_t *a, msg_t *m); /* MSG_LOOK, where a runs */
+struct look_call;
+uint32_t call_list(const actor_t *a, struct look_call *out, uint32_t room, uint64_t now_ns);
+struct look_actor;
+bool look_one(runtime_t *rt, actor_ref_t ref, struct look_actor *out); /* false: it is gone */
+struct slow_list *slow_new(void);
+void slow_free(struct slow_list *s);
+void slow_note(worker_t *w, const actor_t *a, uint32_t messages, uint64_t ticks);
+#define COUNT_CLASS(rt, cls, what)                                                                 \
+    atomic_fetch_add_explicit(&class_account((rt), (cls))->what, 1, memory_order_relaxed)
+static inline void limit_hit(runtime_t *rt, int limit) {
+    atomic_fetch_add_explicit(&rt->limits[limit], 1, memory_order_relaxed);
+}
+/* Milliseconds in 32 bits: they run over after seven weeks. */
+static inline uint32_t turn_tick(uint64_t now_ns) {
+    return (uint32_t)(now_ns / 1000000);
+}
 
 /* --- call.c --- */
 bool call_arrived(actor_t *a, msg_t *reply);

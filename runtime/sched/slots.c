@@ -42,6 +42,8 @@ actor_t *slot_take(runtime_t *rt) {
         rt->live++;
     }
     pthread_mutex_unlock(&rt->lock);
+    if (!a)
+        limit_hit(rt, LIMIT_ACTORS);
     return a;
 }
 
@@ -49,11 +51,21 @@ static actor_t *by_number(runtime_t *rt, uint32_t n) {
     return n ? slot_at(rt, n - 1) : NULL;
 }
 
+/* Read as one word by others (look.c). */
+static void show_parent(actor_t *a, actor_ref_t parent) {
+    SHOW(a->parent.slot, parent.slot);
+    SHOW(a->parent.gen, parent.gen);
+}
+
+void slot_mark(runtime_t *rt, actor_t *a, uint8_t mark, bool on) {
+    pthread_mutex_lock(&rt->lock);
+    SHOW(a->marks, (uint8_t)(on ? a->marks | mark : a->marks & ~mark));
+    pthread_mutex_unlock(&rt->lock);
+}
+
 void slot_enlist(runtime_t *rt, actor_t *a, actor_ref_t parent) {
     pthread_mutex_lock(&rt->lock);
-    a->live = true;
-    a->stop_sent = false;
-    a->before_start = atomic_load(&rt->phase) == PHASE_NEW;
+    SHOW(a->marks, (uint8_t)(MARK_LIVE | (atomic_load(&rt->phase) == PHASE_NEW ? MARK_FIRST : 0)));
     a->older = rt->youngest;
     a->younger = 0;
     actor_t *older = by_number(rt, a->older);
@@ -61,7 +73,7 @@ void slot_enlist(runtime_t *rt, actor_t *a, actor_ref_t parent) {
         older->younger = a->slot + 1;
     rt->youngest = a->slot + 1;
     a->child = a->sibling = a->sibling_prev = 0;
-    a->parent = parent;
+    show_parent(a, parent);
     actor_t *p = parent.gen ? slot_at(rt, parent.slot) : NULL;
     if (p) {
         a->sibling = p->child;
@@ -88,7 +100,7 @@ static void leave_parent(runtime_t *rt, actor_t *a) {
 static void orphan(runtime_t *rt, actor_t *a) {
     for (actor_t *c = by_number(rt, a->child), *next; c; c = next) {
         next = by_number(rt, c->sibling);
-        c->parent = ACTOR_NONE;
+        show_parent(c, ACTOR_NONE);
         c->sibling = c->sibling_prev = 0;
     }
     a->child = 0;
@@ -106,12 +118,12 @@ static void leave_age_list(runtime_t *rt, actor_t *a) {
 
 void slot_give(runtime_t *rt, actor_t *a) {
     pthread_mutex_lock(&rt->lock);
-    if (a->live) {
+    if (a->marks & MARK_LIVE) {
         orphan(rt, a);
         leave_parent(rt, a);
         leave_age_list(rt, a);
     }
-    a->live = false;
+    SHOW(a->marks, 0);
     a->link = rt->free;
     rt->free = a;
     rt->live--;
@@ -135,8 +147,8 @@ void actor_stop_children(runtime_t *rt, actor_t *a) {
         size_t n = 0;
         pthread_mutex_lock(&rt->lock);
         for (actor_t *c = by_number(rt, a->child); c && n < AT_ONCE; c = by_number(rt, c->sibling))
-            if (!c->stop_sent) {
-                c->stop_sent = true;
+            if (!(c->marks & MARK_STOP_SENT)) {
+                SHOW(c->marks, (uint8_t)(c->marks | MARK_STOP_SENT));
                 refs[n++] = ref_of(c);
             }
         pthread_mutex_unlock(&rt->lock);

@@ -6,17 +6,23 @@
 #include "base/pool.h"
 #include "sched/sched.h"
 
-#define RESTARTS  3     /* so many ... */
-#define WINDOW_MS 10000 /* ... in this time; one more and the parent fails */
+#define WINDOW_MS 10000 /* RESTARTS in this time; one more and the parent fails */
 static const uint16_t backoff_ms[RESTARTS] = {10, 100, 1000};
 
+extra_t *extra_of(actor_t *a) {
+    if (!a->extra)
+        a->extra = pool_zalloc(sizeof *a->extra);
+    return a->extra;
+}
+
 void watch_add(actor_t *a, actor_ref_t by) {
-    for (watcher_t *w = a->watchers; w; w = w->next)
+    extra_t *e = extra_of(a);
+    for (watcher_t *w = e->watchers; w; w = w->next)
         if (actor_ref_eq(w->ref, by))
             return;
     watcher_t *w = pool_alloc(sizeof *w);
-    *w = (watcher_t){a->watchers, by};
-    a->watchers = w;
+    *w = (watcher_t){e->watchers, by};
+    e->watchers = w;
 }
 
 static bool wants_restart(const actor_t *a) {
@@ -27,12 +33,13 @@ static bool wants_restart(const actor_t *a) {
 }
 
 static bool within_intensity(worker_t *w, actor_t *a) {
-    uint32_t now_ms = (uint32_t)(w->now_ns / 1000000);
-    if (a->restarts == 0 || now_ms - a->window_ms > WINDOW_MS) {
-        a->window_ms = now_ms;
-        a->restarts = 0;
+    extra_t *e = extra_of(a);
+    uint32_t now_ms = turn_tick(w->now_ns);
+    if (e->in_window == 0 || now_ms - e->window_ms > WINDOW_MS) {
+        e->window_ms = now_ms;
+        e->in_window = 0;
     }
-    return a->restarts < RESTARTS;
+    return e->in_window < RESTARTS;
 }
 
 /* The phantom: one of the consumed messages stays counted, so the token is the timer's. */
@@ -40,8 +47,12 @@ static void park(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
     actor_clear(a);
     actor_drain(a, &done, &bytes);
     a->flags = ACTOR_PARKED;
+    slot_mark(w->rt, a, MARK_PARKED, true);
     a->reason = ERR_OK;
-    uint32_t wait = backoff_ms[a->restarts++];
+    uint32_t wait = backoff_ms[a->extra->in_window++];
+    if (a->restarts < UINT8_MAX)
+        SHOW(a->restarts, a->restarts + 1);
+    COUNT_CLASS(w->rt, a->cls, restarts);
     if (done > 1 || bytes)
         mailbox_consumed(a, done - 1, bytes);
     timer_resume(w, a, wait);
@@ -56,6 +67,8 @@ static void escalate(runtime_t *rt, actor_t *a) {
 }
 
 bool actor_after_exit(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
+    if (a->reason != ERR_OK)
+        COUNT_CLASS(w->rt, a->cls, crashes);
     if (a->reason != ERR_OK && a->cls->restart != ACTOR_NEVER)
         log_warn("sched", "actor %s key %llu crashed: %s", a->cls->name, (unsigned long long)a->key,
                  err_name(a->reason));
@@ -64,6 +77,7 @@ bool actor_after_exit(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
             park(w, a, done, bytes);
             return true;
         }
+        limit_hit(w->rt, LIMIT_RESTARTS);
         escalate(w->rt, a);
     }
     actor_end(a);
@@ -74,7 +88,7 @@ void actor_exit(actor_t *self, int reason) {
     if (self->flags & ACTOR_EXITING)
         return;
     self->flags |= ACTOR_EXITING;
-    self->reason = (int16_t)reason;
+    self->reason = (int8_t)reason;
 }
 
 void actor_watch(actor_t *self, actor_ref_t ref) {

@@ -93,7 +93,8 @@ static void handle_batch(actor_t *a, msg_t **batch, uint32_t n) {
 
 static bool resume(worker_t *w, actor_t *a) {
     a->flags = 0;
-    if (actor_begin(a) || (a->flags & ACTOR_EXITING)) {
+    slot_mark(w->rt, a, MARK_PARKED, false);
+    if (actor_begin(a, arg_of(a)) || (a->flags & ACTOR_EXITING)) {
         actor_end(a);
         actor_settle(w->rt, a);
         return false;
@@ -119,12 +120,15 @@ void thread_turn(worker_t *w, actor_t *a) {
         return;
     uint32_t waiting = (uint32_t)atomic_load_explicit(&a->gate, memory_order_relaxed), done = 0;
     uint64_t bytes = 0, start = clock_ticks();
-    a->peak = waiting > a->peak ? waiting : a->peak;
+    if (waiting > a->peak)
+        SHOW(a->peak, waiting);
+    SHOW(w->running, a);
     uint32_t n = gather(w, a, batch, &done, &bytes);
     if (n)
         handle_batch(a, batch, n);
-    a->handled += done;
-    a->ticks += clock_ticks() - start;
+    SHOW(w->running, NULL);
+    SHOW(a->handled, a->handled + done);
+    SHOW(a->ticks, a->ticks + (clock_ticks() - start));
     COUNT(w->rt, w, received, done);
     if (a->flags & ACTOR_EXITING) {
         if (!actor_after_exit(w, a, done, bytes))
@@ -137,6 +141,7 @@ void thread_turn(worker_t *w, actor_t *a) {
 static void *thread_main(void *arg) {
     worker_t *w = arg;
     worker_current = w;
+    SHOW(w->cpu_clock, clock_thread_id());
     char name[16]; /* what top and perf show; the kernel takes no more */
     snprintf(name, sizeof name, "%s", w->only ? w->only->cls->name : "port");
     pthread_setname_np(pthread_self(), name);

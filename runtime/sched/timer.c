@@ -207,9 +207,11 @@ static void own_link(actor_t *a, timer_node_t *n) {
     if (n->own_next)
         n->own_next->own_prev = &n->own_next;
     a->timers = n;
+    SHOW(a->timer_count, a->timer_count + 1);
 }
 
-static void own_unlink(timer_node_t *n) {
+static void own_unlink(actor_t *a, timer_node_t *n) {
+    SHOW(a->timer_count, a->timer_count - 1);
     *n->own_prev = n->own_next;
     if (n->own_next)
         n->own_next->own_prev = n->own_prev;
@@ -263,7 +265,7 @@ void timer_adopt(worker_t *w, uint64_t id) {
 static void cancel(actor_t *a, timer_node_t *n) {
     runtime_t *rt = rt_of(a);
     worker_t *here = worker_of(rt);
-    own_unlink(n);
+    own_unlink(a, n);
     if (here && n->owner == here && n->prev) {
         wheel_remove(n);
         node_give(rt, here, n);
@@ -293,7 +295,7 @@ bool timer_arrived(actor_t *a, uint64_t id) {
     assert(n);
     bool wanted = node_move(n, TIMER_FIRED, TIMER_FREE);
     if (wanted)
-        own_unlink(n);
+        own_unlink(a, n);
     node_give(rt, worker_of(rt), n);
     return wanted;
 }

@@ -31,14 +31,9 @@ static bool may_leave(actor_t *a) {
     return !a->open && !call_open(a) && (!a->cls->passivate || a->cls->passivate(a, a->state));
 }
 
-/* Milliseconds in 32 bits: an actor that was quiet for seven weeks waits once more. */
-static uint32_t turn_tick(const worker_t *w) {
-    return (uint32_t)(w->now_ns / 1000000);
-}
-
 /* Keyed and idle for idle_ms? Then it may leave, if it says so and nothing came meanwhile. */
 static void idle(worker_t *w, actor_t *a, uint32_t done) {
-    uint64_t quiet_ms = turn_tick(w) - a->last, limit = a->cls->idle_ms;
+    uint64_t quiet_ms = turn_tick(w->now_ns) - a->last, limit = a->cls->idle_ms;
     bool quiet = quiet_ms >= limit, may = quiet && may_leave(a);
     a->flags &= (uint8_t)~ACTOR_TIMED;
     if (a->flags & ACTOR_EXITING)
@@ -69,6 +64,9 @@ static int dispatch_system(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
     case MSG_FAILED:
         actor_exit(a, ERR_INTERNAL);
         return 0;
+    case MSG_LOOK:
+        look_answer(a, m);
+        return 0;
     case MSG_RELEASE:
         open_remove(a, (msg_t *)(uintptr_t)m->cookie);
         msg_free((msg_t *)(uintptr_t)m->cookie);
@@ -98,8 +96,9 @@ static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
         msg_free(m);
         return;
     }
-    a->last = turn_tick(w);
+    a->last = turn_tick(w->now_ns);
     m->flags |= MSG_HANDLING;
+    SHOW(w->verb, m->verb);
     a->cls->handle(a, a->state, m);
     msg_done(w->rt, a, m);
 }
@@ -117,16 +116,18 @@ static void run_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
 /* Its restart is due, or a keyed actor begins. false: init refused and it has ended. */
 static bool begin(worker_t *w, actor_t *a) {
     bool parked = a->flags & ACTOR_PARKED;
+    if (parked)
+        slot_mark(w->rt, a, MARK_PARKED, false);
     a->flags &= (uint8_t) ~(ACTOR_STARTING | ACTOR_PARKED);
-    a->last = turn_tick(w);
-    int err = actor_begin(a);
+    a->last = turn_tick(w->now_ns);
+    int err = actor_begin(a, arg_of(a));
     if (err == ERR_OK) {
         if (a->kind != KIND_NONE && a->cls->idle_ms && !a->cls->idle_lazily)
             time_idle(a, a->cls->idle_ms);
         if (!(a->flags & ACTOR_EXITING))
             return !parked || !mailbox_consumed(a, 1, 0);
     } else {
-        a->reason = err;
+        a->reason = (int8_t)err;
     }
     actor_end(a);
     run_dead(w, a, parked, 0);
@@ -165,9 +166,11 @@ static void look_for_idle(actor_t *a) {
 
 static void account(worker_t *w, actor_t *a, uint32_t n, uint64_t ticks, uint32_t waiting) {
     if (waiting > a->peak)
-        a->peak = waiting;
-    a->handled += n;
-    a->ticks += ticks;
+        SHOW(a->peak, waiting);
+    SHOW(a->handled, a->handled + n);
+    SHOW(a->ticks, a->ticks + ticks);
+    if (__builtin_expect(ticks > w->rt->ticks_slow, 0))
+        slow_note(w, a, n, ticks);
     COUNT(w->rt, w, received, n);
     COUNT(w->rt, w, slices, 1);
 }
@@ -178,9 +181,9 @@ void actor_run(worker_t *w, actor_t *a) {
         run_dead(w, a, 0, 0);
         return;
     }
-    w->running = a;
+    SHOW(w->running, a);
     if ((a->flags & (ACTOR_STARTING | ACTOR_PARKED)) && !begin(w, a)) {
-        w->running = NULL;
+        SHOW(w->running, NULL);
         return;
     }
     uint32_t waiting = (uint32_t)atomic_load_explicit(&a->gate, memory_order_relaxed);
@@ -195,6 +198,6 @@ void actor_run(worker_t *w, actor_t *a) {
     } else if (!mailbox_consumed(a, n, bytes)) {
         queue_push(w, a);
     }
-    w->running = NULL;
+    SHOW(w->running, NULL);
     queue_share(w, ticks);
 }

@@ -164,7 +164,7 @@ static void come_up(worker_t *w) {
 
 static void sweep_one(void *arg, actor_t *a) {
     worker_t *w = arg;
-    if (atomic_load_explicit(&a->worker, memory_order_relaxed) != w || !a->live ||
+    if (atomic_load_explicit(&a->worker, memory_order_relaxed) != w || !(a->marks & MARK_LIVE) ||
         (a->flags & ACTOR_DEAD))
         return;
     if (a->reason == ERR_OK)
