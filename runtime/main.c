@@ -4,6 +4,7 @@
 #include "actors/chat.h"
 #include "actors/edge.h"
 #include "actors/hub.h"
+#include "admin/console.h"
 #include "base/log.h"
 #include <errno.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ typedef struct node {
     edge_t *edge;
     script_t *script;
     net_t *net;
+    console_t *console;
     bool hub, started;
     char fault[512];
 } node_t;
@@ -214,6 +216,16 @@ static int open_net(node_t *n) {
     return err == ERR_OK ? listen_on(n, LISTEN_WS, "ws") : err;
 }
 
+static bool verify_operator(void *conf, slice_t password, slice_t hash) {
+    return crypt_verify_here(conf, password, hash) == ERR_OK;
+}
+
+static int open_console(node_t *n) {
+    say(n, "cannot make the console");
+    n->console = console_new(n->rt, n->conf, verify_operator, n->conf);
+    return n->console ? ERR_OK : ERR_BUSY;
+}
+
 static int node_start(node_t *n) {
     int err = make_dir(n);
     if (err == ERR_OK)
@@ -223,6 +235,8 @@ static int node_start(node_t *n) {
     if (err == ERR_OK)
         err = open_actors(n);
     if (err == ERR_OK)
+        err = open_console(n);
+    if (err == ERR_OK)
         err = open_net(n);
     if (err != ERR_OK)
         return err;
@@ -231,10 +245,11 @@ static int node_start(node_t *n) {
         return err;
     n->started = true;
     edge_start(n->edge);
-    return ERR_OK;
+    return console_start(n->console, FAULT(n));
 }
 
 static void node_close(node_t *n) {
+    console_stop(n->console);
     if (n->started)
         runtime_stop(n->rt, 5000);
     net_free(n->net);
@@ -246,6 +261,7 @@ static void node_close(node_t *n) {
     if (n->hub)
         hub_teardown(n->rt);
     runtime_free(n->rt);
+    console_free(n->console);
     edge_free(n->edge);
 }
 
@@ -277,9 +293,9 @@ static bool say_ready(node_t *n, const sigset_t *set) {
         if (sig == SIGTERM || sig == SIGINT)
             return false;
     }
-    printf("parleyd ready http=%s ws=%s admin=off pid=%d\n",
+    printf("parleyd ready http=%s ws=%s admin=%s pid=%d\n",
            address_of(n, LISTEN_HTTP, "http.listen"), address_of(n, LISTEN_WS, "ws.listen"),
-           (int)getpid());
+           console_address(n->console), (int)getpid());
     fflush(stdout);
     return true;
 }

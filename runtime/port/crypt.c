@@ -83,6 +83,10 @@ static const actor_class_t thread_class = {.name = "crypt",
                                            .handle_batch = handle_batch};
 
 /* --- open, close --- */
+static argon_t argon_of(const conf_t *conf) {
+    return (argon_t){(uint64_t)conf_int(conf, "crypt.ops"), (size_t)conf_int(conf, "crypt.memory")};
+}
+
 crypt_t *crypt_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
     if (sodium_init() < 0) {
         snprintf(fault, room, "crypt: libsodium does not start");
@@ -92,8 +96,7 @@ crypt_t *crypt_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room)
     c->rt = rt;
     c->queue = (uint32_t)conf_int(conf, "crypt.queue");
     c->count = (uint32_t)conf_int(conf, "crypt.threads");
-    c->argon =
-        (argon_t){(uint64_t)conf_int(conf, "crypt.ops"), (size_t)conf_int(conf, "crypt.memory")};
+    c->argon = argon_of(conf);
     for (uint32_t i = 0; i < c->count; i++) {
         c->threads[i].crypt = c;
         c->threads[i].ref = actor_spawn(rt, NULL, &thread_class, 0, -1, &c->threads[i]);
@@ -159,4 +162,15 @@ void crypt_hash(crypt_t *c, actor_t *self, slice_t password, uint32_t timeout_ms
 void crypt_verify(crypt_t *c, actor_t *self, slice_t password, slice_t hash, uint32_t timeout_ms,
                   uint32_t reply_verb, uint64_t cookie) {
     ask(c, self, CRYPT_VERIFY, password, hash, timeout_ms, reply_verb, cookie);
+}
+
+/* --- in place --- */
+int crypt_hash_here(const conf_t *conf, slice_t password, char hash[128]) {
+    argon_t a = argon_of(conf);
+    return argon_hash(&a, password, hash);
+}
+
+int crypt_verify_here(const conf_t *conf, slice_t password, slice_t hash) {
+    argon_t a = argon_of(conf);
+    return argon_verify(&a, password, hash);
 }

@@ -15,6 +15,11 @@ void crypt_hash(crypt_t *c, actor_t *self, slice_t password, uint32_t timeout_ms
  * matches. */
 void crypt_verify(crypt_t *c, actor_t *self, slice_t password, slice_t hash, uint32_t timeout_ms,
                   uint32_t reply_verb, uint64_t cookie);
+/* In place, for threads that may wait: the console's helper, `parleyd passwd`. hash: the encoded
+ * text, 127 bytes and a 0 at most; ERR_BUSY: no memory. verify: ERR_OK or ERR_INVALID_CREDENTIALS,
+ * an empty hash as above. */
+int crypt_hash_here(const conf_t *conf, slice_t password, char hash[128]);
+int crypt_verify_here(const conf_t *conf, slice_t password, slice_t hash);
 /* In place, any thread, 1 to 2 us. */
 void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]);
 void crypt_sha256(slice_t text, uint8_t out[32]);

@@ -54,7 +54,7 @@ static void put_assets(sources_t *s) {
     size_t count;
     const asset_t *a = asset_all(&count);
     for (size_t i = 0; i < count; i++)
-        if (strncmp(a[i].path, "lua/", 4) == 0)
+        if (strncmp(a[i].path, "lua/", 4) == 0 && strstr(a[i].path, ".lua"))
             put(s, a[i].path + 4, copy_text(a[i].bytes.at, a[i].bytes.len), a[i].bytes.len);
 }
 
