@@ -222,7 +222,7 @@ static bool passivate(actor_t *self, void *state) {
         return false;
     if (c->missing || !c->known)
         return true;
-    if (actor_now_ns(self) - c->used_ns < CONV_IDLE_NS)
+    if (actor_now_ns(self) - c->used_ns < (c->spoken ? CONV_SPOKEN_NS : CONV_IDLE_NS))
         return false;
     if (c->latest == c->folded || c->fold_failed)
         return true;
@@ -236,6 +236,7 @@ static void ended(actor_t *self, void *state, int reason) {
     if (c->members)
         pool_free(c->facts, c->members->count * sizeof *c->facts);
     members_unref(c->members);
+    map_free(c->spoken);
     ring_free(&c->held);
     ring_free(&c->askers);
     ring_free(&c->sends);
@@ -323,6 +324,8 @@ int conversation_setup(runtime_t *rt, const conf_t *conf, store_t *store, script
     int err = find_ops(store, fault, room);
     if (err == ERR_OK)
         err = find_policy(script, "group.may_send", &n->may_send, fault, room);
+    if (err == ERR_OK)
+        err = find_policy(script, "moderation.may_say", &n->may_say, fault, room);
     if (err == ERR_OK)
         err = find_policy(script, "recall.recall_allowed", &n->recall_allowed, fault, room);
     if (err == ERR_OK)

@@ -12,6 +12,7 @@
 #pragma once
 #include "actors/conversation.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/pool.h"
 
 enum conversation_verb {
@@ -39,12 +40,13 @@ enum {
     CONV_PUSHES = 256, /* readers whose pushes are merged */
     CONV_RANK_ADMIN = 2
 };
-#define CONV_IDLE_NS (60 * (uint64_t)1000000000)
+#define CONV_IDLE_NS   (60 * (uint64_t)1000000000)
+#define CONV_SPOKEN_NS (3600 * (uint64_t)1000000000) /* so long it remembers who spoke when */
 
 /* What is the same for all conversations; written once before start. */
 typedef struct conv_node {
     store_t *store;
-    script_policy_t *may_send, *recall_allowed, *window_ms;
+    script_policy_t *may_send, *may_say, *recall_allowed, *window_ms;
     uint32_t batch, waiting;
     uint32_t read_push;
     int op_load, op_members, op_touch, op_repeat, op_above, op_read, op_fold_members, op_fold;
@@ -93,6 +95,7 @@ typedef struct conv {
     int64_t id;
     members_t *members;
     member_fact_t *facts; /* of each of members->users */
+    map_t *spoken;        /* user -> ms of their last message; NULL: no rule asks for it */
     int64_t low;          /* of a single chat */
     /* seqs: the store has 1..latest as far as we know; 1..fanned are on their way to the hubs */
     int64_t latest, fanned, folded, fold_next, at_ms;

@@ -29,9 +29,37 @@ static bool is_blocked(const conv_t *c, int64_t user) {
     return c->type == 1 && (user == c->low ? c->low_blocked : c->high_blocked);
 }
 
+static int code_of(int err, int64_t out) {
+    if (err != ERR_OK)
+        return err;
+    return out > 0 ? ERR_FORBIDDEN : (int)out;
+}
+
+/* The rules on what is said, when one is on (lua/moderation.lua). Only then is it kept who spoke
+ * when. */
+static int moderate(conv_t *c, const conversation_send_t *s, const member_fact_t *f, int64_t now) {
+    if (!script_policy_on(conv_node.may_say, c->self))
+        return ERR_OK;
+    bool fresh;
+    if (!c->spoken)
+        c->spoken = map_new(sizeof(int64_t));
+    int64_t *last = map_put(c->spoken, (uint64_t)s->user, &fresh), out;
+    const int64_t args[] = {c->id, c->type,        f->rank, s->user, fresh ? -1 : now - *last,
+                            now,   s->content_type};
+    slice_t content = content_of(s);
+    int err = script_policy_judge(conv_node.may_say, c->self, args, sizeof args / sizeof args[0],
+                                  &content, &out);
+    err = code_of(err, out);
+    if (err == ERR_OK)
+        *last = now;
+    else if (fresh)
+        map_del(c->spoken, (uint64_t)s->user);
+    return err;
+}
+
 /* ERR_OK or the code of the refusal. */
-static int judge(conv_t *c, int64_t user, bool *by_all) {
-    int64_t at = conv_member(c, user), now = actor_wall_ms(c->self), out;
+static int judge(conv_t *c, const conversation_send_t *s, bool *by_all) {
+    int64_t user = s->user, at = conv_member(c, user), now = actor_wall_ms(c->self), out;
     if (at < 0)
         return ERR_NOT_MEMBER;
     const member_fact_t *f = &c->facts[at];
@@ -40,9 +68,8 @@ static int judge(conv_t *c, int64_t user, bool *by_all) {
     int err =
         script_policy_run(conv_node.may_send, c->self, args, sizeof args / sizeof args[0], &out);
     *by_all = f->muted_until_ms <= now;
-    if (err != ERR_OK)
-        return err;
-    return out > 0 ? ERR_FORBIDDEN : (int)out;
+    err = code_of(err, out);
+    return err == ERR_OK ? moderate(c, s, f, now) : err;
 }
 
 static const char *refusal_text(const msg_t *m) {
@@ -108,7 +135,7 @@ void conv_repeat(conv_t *c, const msg_t *answer) {
 
 void conv_send(conv_t *c, msg_t *m) {
     bool by_all = false;
-    int err = judge(c, send_of(m)->user, &by_all);
+    int err = judge(c, send_of(m), &by_all);
     uint32_t limit = err == ERR_OK ? conv_node.waiting : CONV_LOOKS;
     uint32_t waiting = err == ERR_OK ? c->sends.count : c->looks + c->refused.count;
     if (waiting >= limit || c->send_bytes > CONV_WAIT_BYTES) {

@@ -29,8 +29,11 @@ script_policy_t *script_policy(script_t *s, const char *name) {
 /* --- loading --- */
 static void note_function(lua_State *L, policy_vm_t *p, const char *service, bool first) {
     script_t *s = p->host.script;
-    if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1))
-        luaL_error(L, "lua/%s.lua: policy must be a table of functions", service);
+    bool off = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+    if (lua_type(L, -2) != LUA_TSTRING || !(off || lua_isfunction(L, -1)))
+        luaL_error(L,
+                   "lua/%s.lua: policy must be a table of functions, or false for one that is off",
+                   service);
     const char *name = lua_tostring(L, -2);
     int i = find_policy(s, service, name);
     if (i < 0 && first) {
@@ -45,6 +48,10 @@ static void note_function(lua_State *L, policy_vm_t *p, const char *service, boo
     }
     if (i < 0) {
         log_warn("script", "policy %s.%s is new: known after a restart", service, name);
+        return;
+    }
+    if (off) {
+        p->refs[i] = LUA_REFNIL;
         return;
     }
     lua_pushvalue(L, -1);
@@ -206,22 +213,52 @@ static int failed(const script_policy_t *p, lua_State *L, bool raised) {
     return ERR_INTERNAL;
 }
 
-int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
-                      int64_t *out) {
+/* The worker's VM; one that was handed over is taken now. */
+static policy_vm_t *here(script_policy_t *p, actor_t *self) {
     policy_slot_t *slot = &p->script->slots[actor_worker(self)];
-    policy_vm_t *v = slot->now;
     if (atomic_load_explicit(&slot->next, memory_order_relaxed)) /* take_next acquires */
-        v = take_next(slot);
+        return take_next(slot);
+    return slot->now;
+}
+
+bool script_policy_on(script_policy_t *p, actor_t *self) {
+    return here(p, self)->refs[p->index] != LUA_REFNIL;
+}
+
+/* Pushing the text may end the VM's memory, so it is done in a protected call. */
+static int call_with_text(lua_State *L) {
+    const slice_t *text = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    lua_pushlstring(L, text->at, text->len);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+int script_policy_judge(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
+                        const slice_t *text, int64_t *out) {
+    policy_vm_t *v = here(p, self);
     lua_State *L = vm_lua(v->vm);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, v->refs[p->index]);
-    if (!lua_checkstack(L, (int)count + 4)) {
+    *out = 0;
+    if (v->refs[p->index] == LUA_REFNIL)
+        return ERR_OK;
+    if (!lua_checkstack(L, (int)count + 6)) {
         lua_settop(L, 0);
         return failed(p, L, false);
     }
+    if (text)
+        lua_pushcfunction(L, call_with_text);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, v->refs[p->index]);
     for (size_t i = 0; i < count; i++)
         lua_pushinteger(L, args[i]);
-    bool raised = vm_call(v->vm, (int)count, 1) != LUA_OK;
+    if (text)
+        lua_pushlightuserdata(L, (void *)text);
+    bool raised = vm_call(v->vm, (int)count + (text ? 2 : 0), 1) != LUA_OK;
     int err = !raised && read_result(L, out) ? ERR_OK : failed(p, L, raised);
     lua_settop(L, 0);
     return err;
+}
+
+int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
+                      int64_t *out) {
+    return script_policy_judge(p, self, args, count, NULL, out);
 }

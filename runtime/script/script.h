@@ -54,6 +54,12 @@ typedef struct script_policy script_policy_t;
 script_policy_t *script_policy(script_t *s, const char *name); /* NULL: no such function */
 int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
                       int64_t *out);
+/* The same with a text behind the integers: the rules see bytes, whatever they are. About a quarter
+ * of a microsecond and what the rule does. */
+int script_policy_judge(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
+                        const slice_t *text, int64_t *out);
+/* A service may say `false` for a policy: it is off, and running it gives 0. */
+bool script_policy_on(script_policy_t *p, actor_t *self);
 
 /* Reads script.dir again and swaps each service whose text has changed and whose new text compiles
  * and initialises, at a message boundary, with its state carried over by upgrade(state, from).
