@@ -119,8 +119,13 @@ bool actor_enter(runtime_t *rt, actor_ref_t ref, void (*fn)(actor_t *self, void 
         w->fresh = true;
     }
     uint64_t start = clock_ticks();
+    uint32_t trace = w->trace;
+    w->trace = 0;
     SHOW(w->running, a);
     fn(a, a->state, arg);
+    if (RARELY(w->trace))
+        trace_left(w);
+    w->trace = trace;
     SHOW(w->running, outer);
     SHOW(a->ticks, a->ticks + (clock_ticks() - start));
     if ((a->flags & ACTOR_EXITING) && a != outer)

@@ -102,8 +102,7 @@ static void watch_deadline(actor_t *a, uint64_t deadline_ns) {
 }
 
 static void post_reply(runtime_t *rt, actor_ref_t by, actor_ref_t to, uint32_t call_id, int err,
-                       msg_t *reply) {
-    msg_t *m = reply ? reply : msg_new(0, 0);
+                       msg_t *m) {
     m->flags = MSG_REPLY;
     m->call_id = call_id;
     m->err = err;
@@ -130,7 +129,7 @@ static uint32_t call_begin(actor_t *self, msg_t *m, uint32_t timeout_ms, uint32_
 
 static void call_refused(actor_t *self, actor_ref_t to, uint32_t id, int err) {
     if (err)
-        post_reply(rt_of(self), to, ref_of(self), id, err, NULL);
+        post_reply(rt_of(self), to, ref_of(self), id, err, msg_new(0, 0));
 }
 
 uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms,
@@ -182,7 +181,7 @@ void call_expire(actor_t *a) {
         if (!call->id)
             continue;
         if (call->deadline_ns <= now)
-            post_reply(rt_of(a), ACTOR_NONE, ref_of(a), call->id, ERR_TIMEOUT, NULL);
+            post_reply(rt_of(a), ACTOR_NONE, ref_of(a), call->id, ERR_TIMEOUT, msg_new(0, 0));
         else if (call->deadline_ns < next)
             next = call->deadline_ns;
     }
@@ -213,7 +212,9 @@ uint32_t call_list(const actor_t *a, look_call_t *out, uint32_t room, uint64_t n
 
 /* --- the receiver --- */
 void answer(runtime_t *rt, actor_ref_t by, msg_t *request, int err, msg_t *reply) {
-    post_reply(rt, by, request->from, request->call_id, err, reply);
+    msg_t *m = reply ? reply : msg_new(0, 0);
+    m->trace = request->trace; /* also when the answer comes much later, from another thread */
+    post_reply(rt, by, request->from, request->call_id, err, m);
     request->call_id = 0;
 }
 

@@ -76,12 +76,15 @@ int directory_send(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m) {
     int err;
     COUNT(rt, w, sent, 1);
     m->key = key;
+    uint32_t traced = RARELY(trace_concerns(w, m)) ? trace_sent(rt, w, m, kind) : 0;
     do {
         ref = find(rt, kind, key, ref);
         m->to = ref;
         err = ref.gen ? mailbox_push(rt, ref, m) : ERR_BUSY;
     } while (err == ERR_GONE);
     if (err) {
+        if (traced)
+            trace_refused(rt, traced, err);
         COUNT(rt, w, refused, 1);
         msg_free(m);
     }

@@ -12,7 +12,7 @@ msg_t *msg_new(uint32_t verb, size_t size) {
     m->verb = verb;
     m->call_id = 0;
     m->err = 0;
-    m->flags = m->hops = 0;
+    m->flags = m->trace = 0;
     m->cookie = m->deadline_ns = m->key = 0;
     m->body = NULL;
     m->drop = NULL;

@@ -39,14 +39,14 @@ typedef struct msg {
     uint32_t call_id; /* of a request and its reply; 0 = nobody waits */
     int32_t err;      /* of a reply or DOWN: ERR_OK or a negative code */
     uint16_t flags;
-    uint16_t hops;        /* for the trace */
+    uint16_t trace;       /* its record there (trace.c); 0: not traced */
     uint64_t cookie;      /* reply and timer: the word given when it was asked for */
     uint64_t deadline_ns; /* of a request, on the runtime's monotonic clock */
     uint64_t key;         /* of a keyed send: which key was addressed */
     block_t *body;        /* counted bytes for many receivers, or NULL; freed with the message */
     void (*drop)(struct msg *m); /* releases what data owns, or NULL */
     uint32_t size;               /* bytes in data */
-    uint32_t spare;
+    uint32_t spare;              /* free for whom the message belongs to */
     _Alignas(16) char data[];
 } msg_t;
 

@@ -259,6 +259,7 @@ void runtime_free(runtime_t *rt) {
         free(atomic_load_explicit(&rt->chunks[i], memory_order_relaxed));
     timer_table_free(&rt->timers);
     slow_free(rt->slow);
+    trace_free(atomic_load(&rt->trace));
     if (rt->sim)
         sim_leave(rt);
     pthread_barrier_destroy(&rt->barrier);

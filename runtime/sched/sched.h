@@ -133,9 +133,12 @@ struct worker {
     runtime_t *rt;
     uint32_t index;
     bool is_thread;
-    bool fresh;          /* now_ns was read in this poll */
-    actor_t *running;    /* shown */
-    uint32_t verb;       /* of the message that is handled */
+    bool fresh;                 /* now_ns was read in this poll */
+    actor_t *running;           /* shown */
+    uint32_t verb;              /* of the message that is handled */
+    uint32_t trace, trace_open; /* trace.c */
+    uint32_t trace_slice;
+    uint64_t trace_slice_number;
     uint64_t note_slice; /* counts.slices when note was written */
     char note[96];       /* actor_slice_note */
     actor_t *next;       /* run next: woken by what runs now */
@@ -240,6 +243,8 @@ struct runtime {
     pthread_barrier_t barrier;
     class_account_t classes[CLASSES];
     _Atomic uint64_t limits[LIMIT_COUNT]; /* what each refused */
+    _Atomic uint32_t tracing;             /* armed targets */
+    _Atomic(struct trace *) trace;        /* made at the first trace_start */
     struct slow_list *slow;               /* slow.c */
     uint64_t ticks_slow;
 };
@@ -365,6 +370,24 @@ void slow_free(struct slow_list *s);
 void slow_note(worker_t *w, const actor_t *a, uint32_t messages, uint64_t ticks);
 #define COUNT_CLASS(rt, cls, what)                                                                 \
     atomic_fetch_add_explicit(&class_account((rt), (cls))->what, 1, memory_order_relaxed)
+
+/* --- trace.c --- */
+void trace_free(struct trace *t);
+uint32_t trace_sent(runtime_t *rt, worker_t *w, msg_t *m, uint8_t kind);
+void trace_refused(runtime_t *rt, uint32_t record, int err);
+void trace_came(worker_t *w, const actor_t *a, msg_t *m);
+void trace_left(worker_t *w);
+void trace_slice_end(worker_t *w);
+void trace_batch(worker_t *w, const actor_t *a, msg_t **batch, uint32_t n, bool ended);
+#define RARELY(cond) __builtin_expect(!!(cond), 0)
+static inline uint32_t trace_armed(runtime_t *rt) {
+    return atomic_load_explicit(&rt->tracing, memory_order_relaxed);
+}
+/* m is about to be sent: does it belong to a trace? */
+static inline bool trace_concerns(const worker_t *w, const msg_t *m) {
+    return (w ? w->trace : 0) | m->trace;
+}
+
 static inline void limit_hit(runtime_t *rt, int limit) {
     atomic_fetch_add_explicit(&rt->limits[limit], 1, memory_order_relaxed);
 }

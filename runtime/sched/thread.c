@@ -78,13 +78,21 @@ static bool stop_among(msg_t **batch, uint32_t n) {
  * done then. */
 static void handle_batch(actor_t *a, msg_t **batch, uint32_t n) {
     bool stop = stop_among(batch, n);
-    for (uint32_t i = 0; i < n; i++)
+    worker_t *w = worker_current;
+    bool traced = trace_armed(rt_of(a));
+    for (uint32_t i = 0; i < n; i++) {
         batch[i]->flags |= MSG_HANDLING;
+        traced |= batch[i]->trace != 0;
+    }
+    if (RARELY(traced))
+        trace_batch(w, a, batch, n, false);
     if (a->cls->handle_batch)
         a->cls->handle_batch(a, a->state, batch, n);
     else
         for (uint32_t i = 0; i < n; i++)
             a->cls->handle(a, a->state, batch[i]);
+    if (RARELY(traced))
+        trace_batch(w, a, batch, n, true);
     for (uint32_t i = 0; i < n; i++)
         msg_done(rt_of(a), a, batch[i]);
     if (stop)

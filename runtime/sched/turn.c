@@ -99,7 +99,11 @@ static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
     a->last = turn_tick(w->now_ns);
     m->flags |= MSG_HANDLING;
     SHOW(w->verb, m->verb);
+    if (RARELY(m->trace | trace_armed(w->rt)))
+        trace_came(w, a, m);
     a->cls->handle(a, a->state, m);
+    if (RARELY(w->trace))
+        trace_left(w);
     msg_done(w->rt, a, m);
 }
 
@@ -134,6 +138,13 @@ static bool begin(worker_t *w, actor_t *a) {
     return false;
 }
 
+static void end_slice(worker_t *w, actor_t *a) {
+    if (RARELY(w->trace_slice))
+        trace_slice_end(w);
+    a->cls->slice_end(a, a->state);
+    w->trace = 0;
+}
+
 /* The messages of one slice. Gives how many were consumed. */
 static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks) {
     runtime_t *rt = w->rt;
@@ -150,7 +161,7 @@ static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks)
             break;
     }
     if (a->cls->slice_end && n && !(a->flags & ACTOR_EXITING))
-        a->cls->slice_end(a, a->state);
+        end_slice(w, a);
     w->now_ticks_slice = clock_ticks();
     *ticks = w->now_ticks_slice - start;
     if (w->now_ticks_slice - w->now_ticks > rt->ticks_clock)
@@ -169,7 +180,7 @@ static void account(worker_t *w, actor_t *a, uint32_t n, uint64_t ticks, uint32_
         SHOW(a->peak, waiting);
     SHOW(a->handled, a->handled + n);
     SHOW(a->ticks, a->ticks + ticks);
-    if (__builtin_expect(ticks > w->rt->ticks_slow, 0))
+    if (RARELY(ticks > w->rt->ticks_slow))
         slow_note(w, a, n, ticks);
     COUNT(w->rt, w, received, n);
     COUNT(w->rt, w, slices, 1);

@@ -211,7 +211,7 @@ static void asker_handle(actor_t *self, void *state, msg_t *m) {
     switch (m->verb) {
     case ASK: {
         actor_ref_t *d = msg_data(m, actor_ref_t);
-        actor_request(self, *d, msg_new((uint32_t)m->cookie, 0), m->spare, TELL, 9);
+        actor_request(self, *d, msg_new((uint32_t)m->cookie, 0), m->key, TELL, 9);
         break;
     }
     case TELL:
@@ -249,7 +249,7 @@ static const actor_class_t asker = {.name = "asker", .handle = asker_handle, .en
 static void ask(runtime_t *rt, actor_ref_t by, actor_ref_t to, uint32_t verb, uint32_t timeout) {
     msg_t *m = msg_of(ASK, &to, sizeof to);
     m->cookie = verb;
-    m->spare = timeout;
+    m->key = timeout;
     runtime_send(rt, by, m);
 }
 
