@@ -36,8 +36,8 @@ static void take(conn_t *c, msg_t *m) {
     case VERB_PRESENCE_SUB:
         presence_sub_rows(c, m);
         break;
-    case VERB_PROFILE:
-        http_profile(c, m);
+    case VERB_REPORT:
+        http_report(c, m);
         break;
     case VERB_IGNORED:
         break;

@@ -1,7 +1,7 @@
 /* edge: makes and ends what the files of the edge share (edge.h). Called by main; the worker hook
  * runs in each worker's thread. */
 #include "actors/edge.h"
-#include "admin/profile.h"
+#include "admin/reporter.h"
 #include "base/log.h"
 #include <assert.h>
 #include <stdio.h>
@@ -147,7 +147,7 @@ int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room) {
 }
 
 void edge_start(edge_t *e) {
-    e->profiler = actor_spawn(e->rt, NULL, &profiler_class, 0, -1, NULL);
+    e->reporter = actor_spawn(e->rt, NULL, &reporter_class, 0, -1, NULL);
     live_start(e);
 }
 

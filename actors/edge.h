@@ -28,8 +28,8 @@ enum edge_verb {
     VERB_SWEEP,
     VERB_LOADED,
     VERB_READYZ,
-    VERB_PROFILE, /* the profiler's answer; cookie = serial */
-    VERB_SEEN,    /* inbox to seen: a user has no socket any more */
+    VERB_REPORT, /* the reporter's answer; cookie = serial */
+    VERB_SEEN,   /* inbox to seen: a user has no socket any more */
     VERB_SEEN_WRITTEN,
     VERB_IGNORED
 };
@@ -73,7 +73,7 @@ typedef struct edge {
     edge_worker_t *workers;
     uint32_t worker_count;
     actor_ref_t sweeper[64], seen[64]; /* one a worker */
-    actor_ref_t profiler;
+    actor_ref_t reporter;
 
     token_keys_t tokens;
     login_set_t *logins;
@@ -204,7 +204,10 @@ void static_free(edge_t *e);
 void static_answer(conn_t *c, slice_t path);
 void ops_answer(conn_t *c, uint8_t run, slice_t path);
 void http_debug(conn_t *c, slice_t path);
-void http_profile(conn_t *c, const msg_t *m);
+/* Asks the reporter for the open request; its answer comes to http_report. Takes m. */
+void http_ask_reporter(conn_t *c, msg_t *m, uint32_t ms);
+void http_report(conn_t *c, const msg_t *m);
+void ops_metrics(conn_t *c, const msg_t *m); /* the page, with what the reporter said */
 block_t *openapi_make(void);
 
 /* --- what conn keeps beside conn_t once it needs it --- */

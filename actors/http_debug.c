@@ -1,8 +1,8 @@
 /* http_debug: /debug, what operators look into: counts of the inside, and profiles in the format of
  * the pprof tool (PROTOCOL.md row 59). Inside the connection's actor; a profile is made by the
- * profiler's thread. */
+ * reporter's thread. */
 #include "actors/edge.h"
-#include "admin/profile.h"
+#include "admin/reporter.h"
 #include "base/text.h"
 
 #define JSON_TYPE "application/json; charset=utf-8"
@@ -48,12 +48,12 @@ static void vars(conn_t *c) {
 
 /* --- profiles --- */
 
-static void ask(conn_t *c, msg_t *wish, uint32_t ms) {
+void http_ask_reporter(conn_t *c, msg_t *wish, uint32_t ms) {
     http_call_t *call = c->http;
-    call->timer =
-        actor_after(c->self, ms, VERB_DEADLINE, call->serial); /* instead of http.deadline */
+    /* instead of http.deadline, and after the request's own */
+    call->timer = actor_after(c->self, ms + 1000, VERB_DEADLINE, call->serial);
     call->call_id =
-        actor_request(c->self, edge_at(c)->edge->profiler, wish, ms, VERB_PROFILE, call->serial);
+        actor_request(c->self, edge_at(c)->edge->reporter, wish, ms, VERB_REPORT, call->serial);
 }
 
 /* seconds: absent = the preset. false: answered already. */
@@ -62,7 +62,7 @@ static bool seconds_of(conn_t *c, uint32_t *out) {
     slice_t text;
     int64_t n = PRESET_S;
     if (conn_query(c, "seconds", room, sizeof room, &text) &&
-        (!text_to_int(text, &n) || n < 1 || n > PROFILE_MAX_S)) {
+        (!text_to_int(text, &n) || n < 1 || n > REPORT_MAX_S)) {
         conn_http_error(c, ERR_BAD_REQUEST, "seconds must be 1 to 60", 0);
         return false;
     }
@@ -71,16 +71,19 @@ static bool seconds_of(conn_t *c, uint32_t *out) {
 }
 
 static void profile_cpu(conn_t *c) {
-    profile_wish_t wish;
+    report_cpu_t wish;
     if (seconds_of(c, &wish.seconds))
-        ask(c, msg_of(PROFILE_CPU, &wish, sizeof wish), wish.seconds * 1000 + ANSWER_MS);
+        http_ask_reporter(c, msg_of(REPORT_CPU, &wish, sizeof wish),
+                          wish.seconds * 1000 + ANSWER_MS);
 }
 
-void http_profile(conn_t *c, const msg_t *m) {
+void http_report(conn_t *c, const msg_t *m) {
     if (!conn_http_waits(c, (uint32_t)m->cookie))
         return;
     c->http->call_id = 0;
-    if (m->err != ERR_OK || !m->body)
+    if (c->http->route->run == RUN_METRICS)
+        ops_metrics(c, m);
+    else if (m->err != ERR_OK || !m->body)
         conn_http_error(c, m->err == ERR_OK ? ERR_INTERNAL : m->err, NULL, 0);
     else
         http_answer(c, 200, "application/octet-stream",
@@ -95,7 +98,7 @@ void http_debug(conn_t *c, slice_t path) {
     else if (slice_eq(path, SLICE("/debug/pprof/profile")))
         profile_cpu(c);
     else if (slice_eq(path, SLICE("/debug/pprof/heap")))
-        ask(c, msg_new(PROFILE_HEAP, 0), ANSWER_MS);
+        http_ask_reporter(c, msg_new(REPORT_HEAP, 0), ANSWER_MS);
     else
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
 }

@@ -3,10 +3,12 @@
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "admin/metrics.h"
+#include "admin/reporter.h"
 #include "base/asset.h"
 
-#define JSON_TYPE    "application/json; charset=utf-8"
-#define STORE_OLD_MS 5000
+#define JSON_TYPE      "application/json; charset=utf-8"
+#define STORE_OLD_MS   5000
+#define REPORT_WAIT_MS 2000
 
 static void answer_json(conn_t *c, int status, buf_t *b) {
     http_answer(c, status, JSON_TYPE, "", block_from_buf(b));
@@ -74,12 +76,15 @@ static void add_requests(const edge_t *e, buf_t *out) {
         }
 }
 
-static void metrics(conn_t *c) {
+/* Without the part on actors should the reporter be too busy. */
+void ops_metrics(conn_t *c, const msg_t *m) {
     buf_t b = {0};
     /* the hubs' table is the truth: the gauge follows it when somebody looks */
     stat_add(STAT_USERS_ONLINE, (int64_t)hub_users_online() - stat_read(STAT_USERS_ONLINE));
     metrics_render(&b);
     add_requests(edge_at(c)->edge, &b);
+    if (m->err == ERR_OK && m->body)
+        buf_add(&b, m->body->data, m->body->len);
     metrics_family(&b, "build_info", "gauge", "the version that runs");
     buf_add_text(&b, "parley_build_info{version=\"" PARLEY_VERSION "\"} 1\n");
     http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", "", block_from_buf(&b));
@@ -106,7 +111,7 @@ void ops_answer(conn_t *c, uint8_t run, slice_t path) {
         stats(c);
         break;
     case RUN_METRICS:
-        metrics(c);
+        http_ask_reporter(c, msg_new(REPORT_ACTORS, 0), REPORT_WAIT_MS);
         break;
     case RUN_DEBUG:
         http_debug(c, path);

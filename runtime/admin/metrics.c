@@ -2,6 +2,7 @@
  * together, so a family's head is written when the name changes. */
 #include "admin/metrics.h"
 #include "base/stat.h"
+#include "sched/look.h"
 
 void metrics_family(buf_t *out, const char *name, const char *type, const char *help) {
     buf_addf(out, "# HELP parley_%s %s\n# TYPE parley_%s %s\n", name, help, name, type);
@@ -58,4 +59,51 @@ void metrics_render(buf_t *out) {
         else
             add_value(out, e);
     }
+}
+
+/* --- classes of actors, limits of the scheduler --- */
+
+static void add_classes(buf_t *out, const look_class_t *all, size_t n, const char *name,
+                        const char *type, const char *help, size_t offset, double scale) {
+    metrics_family(out, name, type, help);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t v = *(const uint64_t *)((const char *)&all[i] + offset);
+        buf_addf(out,
+                 scale == 1 ? "parley_%s{class=\"%s\"} %.0f\n" : "parley_%s{class=\"%s\"} %.6f\n",
+                 name, all[i].name, (double)v * scale);
+    }
+}
+
+void metrics_actors(runtime_t *rt, buf_t *out) {
+    static const struct {
+        const char *name, *type, *help;
+        size_t offset;
+        double scale;
+    } families[] = {
+        {"actors", "gauge", "living actors", offsetof(look_class_t, alive), 1},
+        {"actor_queue_messages", "gauge", "messages in mailboxes", offsetof(look_class_t, waiting),
+         1},
+        {"actor_memory_bytes", "gauge", "slots, states and what hangs on them",
+         offsetof(look_class_t, memory), 1},
+        {"actor_messages_total", "counter", "messages handled", offsetof(look_class_t, messages),
+         1},
+        {"actor_cpu_seconds_total", "counter", "time in handlers", offsetof(look_class_t, cpu_ns),
+         1e-9},
+        {"actor_refused_total", "counter", "messages refused by full mailboxes",
+         offsetof(look_class_t, refused), 1},
+        {"actor_crashes_total", "counter", "ends that were errors", offsetof(look_class_t, crashes),
+         1},
+        {"actor_restarts_total", "counter", "restarts after them", offsetof(look_class_t, restarts),
+         1},
+    };
+    look_class_t all[LOOK_CLASSES];
+    size_t n = look_classes(rt, all);
+    for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
+        add_classes(out, all, n, families[i].name, families[i].type, families[i].help,
+                    families[i].offset, families[i].scale);
+    uint64_t slow;
+    look_slow_t slices[LOOK_SLOW];
+    look_slow(rt, slices, &slow);
+    metrics_family(out, "slow_slices_total", "counter", "slices of actors above 5 ms");
+    buf_addf(out, "parley_slow_slices_total %llu\n", (unsigned long long)slow);
 }

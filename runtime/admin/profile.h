@@ -7,7 +7,6 @@
  * that the pool keeps is charged to who made it grow. */
 #pragma once
 #include "base/buf.h"
-#include "sched/actor.h"
 
 /* One at a time in the process. ERR_BUSY: one is running; ERR_IO: the system gives no timer. Any
  * thread. */
@@ -17,13 +16,3 @@ int profile_cpu_start(void);
 void profile_cpu_end(buf_t *out);
 /* Some milliseconds too; any thread. */
 void profile_heap(buf_t *out);
-
-/* The actor that makes them for others, with a thread of its own. Requests to it; the reply's body
- * is the profile. */
-enum { PROFILE_CPU = MSG_USER, PROFILE_HEAP };
-#define PROFILE_MAX_S 60
-typedef struct profile_wish {
-    uint32_t seconds; /* of CPU: 1 to PROFILE_MAX_S */
-} profile_wish_t;
-/* A second CPU profile while one runs is answered ERR_BUSY. */
-extern const actor_class_t profiler_class;

@@ -84,3 +84,18 @@ describe("/debug/pprof", function()
         m:finish() -- expects status 0
     end)
 end)
+
+describe("/metrics", function()
+    it("tells of each class of actors what it costs", function()
+        local n = node.start {}
+        n:person():socket("d1")
+        local body = http.new(n.ws_address):request("GET", "/metrics").body
+        for _, class in ipairs {"conn", "hub", "inbox", "script", "store writer"} do
+            local alive = body:match('\nparley_actors{class="' .. class .. '"} (%d+)\n')
+            assert.truthy(tonumber(alive) > 0, class)
+            assert.truthy(body:find('\nparley_actor_cpu_seconds_total{class="' .. class .. '"} %d+%.%d+\n'), class)
+        end
+        assert.truthy(tonumber(body:match('\nparley_actor_messages_total{class="script"} (%d+)\n')) > 0)
+        n:finish()
+    end)
+end)
