@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "port/store_sqlite_vfs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -151,6 +152,10 @@ static int engine_open(store_t *s, slice_t place, const conf_t *conf, char *faul
         return ERR_BAD_REQUEST;
     }
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* a lock of all threads at every allocation */
+    if (sqlite_vfs_register() != SQLITE_OK) {
+        snprintf(fault, room, "store.url: SQLite has no file system");
+        return ERR_IO;
+    }
     return open_base(s, fault, room);
 }
 

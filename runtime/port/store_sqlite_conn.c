@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "port/store_sqlite.h"
+#include "port/store_sqlite_vfs.h"
 #include <stdlib.h>
 
 /* --- open --- */
@@ -60,7 +61,7 @@ static bool is_wal(store_conn_t *c) {
 
 int sqlite_open(store_conn_t *c) {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (c->writer ? SQLITE_OPEN_CREATE : 0);
-    if (sqlite3_open_v2(c->path, &c->db, flags, NULL) != SQLITE_OK)
+    if (sqlite3_open_v2(c->path, &c->db, flags, c->writer ? SQLITE_VFS : NULL) != SQLITE_OK)
         return ERR_IO;
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_busy_timeout(c->db, BUSY_MS);

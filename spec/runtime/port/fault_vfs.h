@@ -15,6 +15,7 @@ static struct {
     _Atomic int let_pass;    /* so many of them go on all the same */
     _Atomic int waiting;     /* syncs that wait now */
     _Atomic int syncs;       /* of the WAL */
+    _Atomic int writes;      /* to the WAL */
     _Atomic int failed;      /* writes and syncs that were made to fail */
     _Atomic int opens;       /* of a database file */
 } fault;
@@ -39,9 +40,12 @@ static int fault_read(sqlite3_file *f, void *at, int n, sqlite3_int64 offset) {
     return REAL(f)->xRead(real_of(f), at, n, offset);
 }
 static int fault_write(sqlite3_file *f, const void *at, int n, sqlite3_int64 offset) {
-    if (((fault_file_t *)f)->wal && fault.full) {
-        fault.failed++;
-        return SQLITE_FULL;
+    if (((fault_file_t *)f)->wal) {
+        fault.writes++;
+        if (fault.full) {
+            fault.failed++;
+            return SQLITE_FULL;
+        }
     }
     return REAL(f)->xWrite(real_of(f), at, n, offset);
 }
