@@ -5,11 +5,11 @@ codes = true
 files["lua"] = {
     read_globals = {
         "fail", "store", "kv", "stream", "crypt", "call", "send", "after", "cancel", "now", "conf", "log", "json", "hash",
-        "random", "token", "push", "sockets", "conversation", "presence", "login",
+        "random", "token", "push", "sockets", "conversation", "presence", "login", "calls",
     },
 }
 files["spec"] = {std = "+busted"}
 files["spec/lua"] = {std = "+busted", globals = {
     "fail", "store", "kv", "stream", "crypt", "call", "send", "after", "cancel", "now", "conf", "log", "json", "hash",
-    "random", "token", "push", "sockets", "conversation", "presence", "login",
+    "random", "token", "push", "sockets", "conversation", "presence", "login", "calls",
 }}

@@ -1,12 +1,14 @@
 /* api: what the actors floor gives to scripts: token.pair, token.read, login.revoke, sockets.kick,
  * push.users, conversation.changed, presence.online, presence.drop (ARCHITECTURE.md, Script API).
  * Runs in the script's shard actor. */
+#include "actors/conversation.h"
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "script/wait.h"
 #include <stdio.h>
 
-#define PUSH_MAX 100000
+#define PUSH_MAX    100000
+#define CONTENT_MAX 65536
 
 static edge_t *edge_arg(lua_State *L) {
     return lua_touserdata(L, lua_upvalueindex(1));
@@ -174,6 +176,16 @@ static int push_users(lua_State *L) {
     return 0;
 }
 
+/* push.device(user, device, type, data): to the sockets of one device of theirs. */
+static int push_device(lua_State *L) {
+    actor_t *self = script_self(L);
+    int64_t user = luaL_checkinteger(L, 1);
+    slice_t device = slice_arg(L, 2);
+    const char *type = luaL_checkstring(L, 3);
+    hub_push_device(self, user, device, hub_frame(type, script_json(L, 4)));
+    return 0;
+}
+
 /* --- conversations and presence --- */
 
 static int changed_done(lua_State *L, const msg_t *reply, int64_t arg) {
@@ -191,6 +203,43 @@ static int conversation_changed(lua_State *L) {
     return script_yield(L, changed_done, id);
 }
 
+static int posted(lua_State *L, const msg_t *reply, int64_t arg) {
+    (void)arg;
+    if (reply->err != ERR_OK)
+        return script_fail(L, reply->err, NULL);
+    const conversation_sent_t *sent = msg_data((msg_t *)(uintptr_t)reply, conversation_sent_t);
+    lua_createtable(L, 0, 2);
+    lua_pushinteger(L, sent->id);
+    lua_setfield(L, -2, "id");
+    lua_pushinteger(L, sent->seq);
+    lua_setfield(L, -2, "seq");
+    return 1;
+}
+
+/* conversation.post(id, sender, content_type, content, client_msg_id) -> {id, seq}: a message of
+ * the server in the name of a member, past the send rules. */
+static int conversation_post(lua_State *L) {
+    int64_t id = luaL_checkinteger(L, 1);
+    conversation_send_t s = {.user = luaL_checkinteger(L, 2),
+                             .content_type = (uint32_t)luaL_checkinteger(L, 3),
+                             .unruled = true};
+    slice_t cid = slice_arg(L, 5);
+    luaL_argcheck(L, cid.len >= 1 && cid.len <= 64, 5, "1 to 64 bytes");
+    script_wait_t w = script_wait(L);
+    slice_t content = script_json(L, 4);
+    luaL_argcheck(L, content.len <= CONTENT_MAX, 4, "too long");
+    s.cid_len = (uint32_t)cid.len;
+    s.content_len = (uint32_t)content.len;
+    s.start_ns = actor_now_ns(w.self);
+    msg_t *m = msg_new(VERB_SEND, sizeof s + cid.len + content.len);
+    memcpy(m->data, &s, sizeof s);
+    char *bytes = ((conversation_send_t *)m->data)->bytes;
+    memcpy(mempcpy(bytes, cid.at, cid.len), content.at, content.len);
+    actor_request_key(w.self, KIND_CONVERSATION, (uint64_t)id, m, w.timeout_ms, w.reply_verb,
+                      w.cookie);
+    return script_yield(L, posted, 0);
+}
+
 static int presence_online(lua_State *L) {
     lua_pushboolean(L, hub_online(luaL_checkinteger(L, 1)));
     return 1;
@@ -204,21 +253,31 @@ static int presence_drop(lua_State *L) {
     return 0;
 }
 
-const script_function_t *edge_functions(edge_t *e, size_t *count) {
+static const script_function_t *own_functions(size_t *count) {
     static const script_function_t functions[] = {
         {"token", "pair", (void *)token_pair, NULL},
         {"token", "read", (void *)token_read_, NULL},
         {"login", "revoke", (void *)login_revoke_, NULL},
         {"sockets", "kick", (void *)sockets_kick, NULL},
         {"push", "users", (void *)push_users, NULL},
+        {"push", "device", (void *)push_device, NULL},
         {"conversation", "changed", (void *)conversation_changed, NULL},
+        {"conversation", "post", (void *)conversation_post, NULL},
         {"presence", "online", (void *)presence_online, NULL},
         {"presence", "drop", (void *)presence_drop, NULL},
     };
     *count = sizeof functions / sizeof functions[0];
+    return functions;
+}
+
+const script_function_t *edge_functions(edge_t *e, size_t *count) {
+    size_t own, calls;
+    const script_function_t *mine = own_functions(&own), *theirs = calls_functions(&calls);
+    *count = own + calls;
     if (!e->functions) {
-        e->functions = pool_alloc(sizeof functions);
-        memcpy(e->functions, functions, sizeof functions);
+        e->functions = pool_alloc(*count * sizeof *mine);
+        memcpy(e->functions, mine, own * sizeof *mine);
+        memcpy(e->functions + own, theirs, calls * sizeof *mine);
         for (size_t i = 0; i < *count; i++)
             e->functions[i].arg = e;
     }

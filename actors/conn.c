@@ -13,6 +13,19 @@ static int init(actor_t *self, void *state, const void *arg) {
     return ERR_OK;
 }
 
+/* A push that came through the mailbox, so that it is behind the answers that were sent before it.
+ */
+static void push_frame(conn_t *c, const msg_t *m) {
+    if (!c->welcomed || c->closing)
+        return;
+    if (net_queued(c->net) / 2 > edge_at(c)->edge->queue_hard) {
+        conn_close(c, 4003);
+        return;
+    }
+    net_ws_frames(c->net, m->body, 0, m->body->len);
+    stat_add((enum stat_id)m->cookie, 1);
+}
+
 static void take(conn_t *c, msg_t *m) {
     switch (m->verb) {
     case VERB_LUA:
@@ -38,6 +51,12 @@ static void take(conn_t *c, msg_t *m) {
         break;
     case VERB_REPORT:
         http_report(c, m);
+        break;
+    case VERB_SIGNALED:
+        signal_answer(c, m);
+        break;
+    case VERB_FRAME:
+        push_frame(c, m);
         break;
     case VERB_IGNORED:
         break;
@@ -138,6 +157,7 @@ static void ended(actor_t *self, void *state, int reason) {
     device_drop(c->device);
     if (c->edge) {
         turns_free(c);
+        signals_free(c);
         pool_free(c->edge, sizeof *c->edge);
     }
 }

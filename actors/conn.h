@@ -45,6 +45,7 @@ enum conn_pause {
     PAUSE_ANSWERS = 4, /* too many answers wait for their turn */
     PAUSE_SYNCS = 8,   /* too many syncs wait */
     PAUSE_CLAIMS = 16, /* too many acks wait for the store */
+    PAUSE_CALLS = 32,  /* too many signaling frames wait */
 };
 
 /* --- what conn gives --- */

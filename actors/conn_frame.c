@@ -146,7 +146,7 @@ bool frame_allowed(conn_t *c, uint8_t opcode, bool fin) {
     return true;
 }
 
-static uint32_t message_wait(conn_t *c) {
+uint32_t frame_message_wait(conn_t *c) {
     edge_t *e = edge_at(c)->edge;
     uint64_t now = actor_now_ns(c->self);
     if (e->ws_messages.per_s == 0)
@@ -269,11 +269,19 @@ static enum stat_id in_stat(slice_t type) {
     static const struct {
         const char *name;
         enum stat_id id;
-    } known[] = {{"ping", STAT_IN_PING},           {"auth", STAT_IN_AUTH},
-                 {"message", STAT_IN_MESSAGE},     {"ack", STAT_IN_ACK},
-                 {"batch_ack", STAT_IN_BATCH_ACK}, {"sync", STAT_IN_SYNC},
-                 {"read", STAT_IN_READ},           {"presence_sub", STAT_IN_PRESENCE_SUB},
-                 {"signaling", STAT_IN_SIGNALING}};
+    } known[] = {{"ping", STAT_IN_PING},
+                 {"auth", STAT_IN_AUTH},
+                 {"message", STAT_IN_MESSAGE},
+                 {"ack", STAT_IN_ACK},
+                 {"batch_ack", STAT_IN_BATCH_ACK},
+                 {"sync", STAT_IN_SYNC},
+                 {"read", STAT_IN_READ},
+                 {"presence_sub", STAT_IN_PRESENCE_SUB},
+                 {"signaling", STAT_IN_SIGNALING},
+                 {"call_offer", STAT_IN_SIGNALING},
+                 {"call_answer", STAT_IN_SIGNALING},
+                 {"call_ice", STAT_IN_SIGNALING},
+                 {"call_hangup", STAT_IN_SIGNALING}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (slice_eq(type, slice_of(known[i].name)))
             return known[i].id;
@@ -292,11 +300,13 @@ static void dispatch(conn_t *c, const frame_in_t *f) {
     stat_add(kind, 1);
     if (kind == STAT_IN_PING)
         pong(c, f->id);
+    else if (kind == STAT_IN_SIGNALING)
+        signal_frame(c, f);
     else if (kind == STAT_IN_AUTH)
         auth(c, f);
     else if (kind == STAT_IN_PRESENCE_SUB)
         presence_sub(c, f);
-    else if (kind == STAT_IN_MESSAGE && (wait = message_wait(c)) > 0)
+    else if (kind == STAT_IN_MESSAGE && (wait = frame_message_wait(c)) > 0)
         conn_error(c, f->id, ERR_RATE_LIMITED, NULL, client_id(f), wait);
     else if (!chat_frame(c, f))
         conn_error(c, f->id, ERR_BAD_REQUEST, "unknown message type", none, 0);

@@ -23,6 +23,7 @@ typedef struct conversation_send {
     uint64_t token;    /* the sender's word for it: comes back in the fan-out */
     uint64_t start_ns; /* when it arrived, for push_seconds */
     uint32_t content_type, cid_len, device_len, content_len;
+    bool unruled; /* from the server itself: a member's, but past the send rules (call records) */
     char bytes[];
 } conversation_send_t;
 /* Its answer. A repeat has what is stored; the message itself may have been recalled since. */

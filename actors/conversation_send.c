@@ -62,6 +62,8 @@ static int judge(conv_t *c, const conversation_send_t *s, bool *by_all) {
     int64_t user = s->user, at = conv_member(c, user), now = actor_wall_ms(c->self), out;
     if (at < 0)
         return ERR_NOT_MEMBER;
+    if (s->unruled)
+        return ERR_OK;
     const member_fact_t *f = &c->facts[at];
     const int64_t args[] = {c->type,     c->dissolved,        f->rank, f->muted_until_ms,
                             c->mute_all, is_blocked(c, user), now};

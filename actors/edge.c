@@ -143,6 +143,11 @@ int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room) {
             return ERR_INTERNAL;
         }
     }
+    e->call_service = script_service(script, "call");
+    if (e->call_service < 0) {
+        snprintf(fault, room, "no Lua service call");
+        return ERR_INTERNAL;
+    }
     return ERR_OK;
 }
 

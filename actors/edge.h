@@ -31,10 +31,15 @@ enum edge_verb {
     VERB_REPORT, /* the reporter's answer; cookie = serial */
     VERB_SEEN,   /* inbox to seen: a user has no socket any more */
     VERB_SEEN_WRITTEN,
+    VERB_CALL_ENTER, /* to inbox, a request: the user is in this call from now on */
+    VERB_CALL_LEAVE, /* to inbox: .. and no more */
+    VERB_CALL_LEASE, /* inbox: a call has not been renewed */
+    VERB_SIGNALED,   /* the call service's answer to a frame; cookie = which */
+    VERB_FRAME, /* to conn: a ready frame (body), behind what is in its mailbox; cookie: stat_id */
     VERB_IGNORED
 };
 
-enum { ROUTE_STATS = 64, STATUS_STATS = 24 };
+enum { ROUTE_STATS = 64, STATUS_STATS = 24, CALL_ID_MAX = 64 };
 
 typedef struct live_slot {
     conn_t *conn;
@@ -93,6 +98,7 @@ typedef struct edge {
     uint8_t silent_visits; /* so many visits without a byte before the kernel is asked */
     bool visible_to_all;
     int service[ROUTE_STATS]; /* of each route */
+    int call_service;
     int op_revoked, op_seen, op_presence, op_ping;
 
     uint64_t bodies_max;
@@ -170,6 +176,8 @@ void ws_echo(conn_t *c, const http_request_t *req);
 bool frame_allowed(conn_t *c, uint8_t opcode, bool fin);
 void frame_message(conn_t *c, bool text, char *at, size_t len);
 void frame_token_expiring(conn_t *c);
+/* Takes one from limits.ws_messages: 0, or the milliseconds to wait. */
+uint32_t frame_message_wait(conn_t *c);
 slice_t frame_notify(conn_t *c, slice_t id, slice_t extra); /* in the worker's scratch */
 
 /* --- conn_presence.c --- */
@@ -222,6 +230,8 @@ typedef struct conn_edge {
     struct presence_ask *ask_first, *ask_last;
     struct conn_turn *turn_first, *turn_last; /* notifies in the order of their requests */
     uint32_t turns, turn_count;
+    struct call_signal *signal_first, *signal_last; /* the first is with the call service */
+    uint32_t signals, signal_turn;
 } conn_edge_t;
 conn_edge_t *conn_edge(conn_t *c);
 
@@ -229,9 +239,12 @@ conn_edge_t *conn_edge(conn_t *c);
 static inline char *device_keep(block_t *b) {
     return block_ref(b)->data;
 }
+static inline block_t *device_block(char *name) {
+    return (block_t *)(void *)(name - offsetof(block_t, data));
+}
 static inline void device_drop(char *name) {
     if (name)
-        block_unref((block_t *)(void *)(name - offsetof(block_t, data)));
+        block_unref(device_block(name));
 }
 
 /* --- inbox.c: messages of KIND_INBOX --- */
@@ -248,4 +261,22 @@ typedef struct inbox_state {
     bool online;
     int64_t last_seen_s;
 } inbox_state_t; /* VERB_PRESENCE to a conn */
+/* VERB_CALL_ENTER, VERB_CALL_LEAVE: see calls.c. */
+typedef struct inbox_call {
+    uint32_t life_ms;
+    char id[CALL_ID_MAX + 1];
+} inbox_call_t;
 void inbox_register(edge_t *e);
+
+/* --- calls.c --- */
+const script_function_t *calls_functions(size_t *count);
+/* The key of the call service that a call's id names. */
+uint64_t calls_key(slice_t id);
+/* Tells the call that the user is in that a device has its first socket, or has lost its last. */
+void calls_tell(actor_t *inbox, const char *call, const char *device, bool online);
+
+/* --- conn_call.c --- */
+/* signaling and its short forms. */
+void signal_frame(conn_t *c, const frame_in_t *f);
+void signal_answer(conn_t *c, const msg_t *m);
+void signals_free(conn_t *c);

@@ -4,8 +4,10 @@
  * sockets; its stripes' locks are held for one look. Sending to hubs is in hub_push.c. */
 #include "actors/chat.h"
 #include "actors/conversation.h"
+#include "actors/edge.h"
 #include "actors/hub_in.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/stat.h"
 #include <assert.h>
@@ -183,8 +185,24 @@ static bool is_device(const conn_t *c, const char *device, size_t len) {
     return len && c->device && strlen(c->device) == len && memcmp(c->device, device, len) == 0;
 }
 
-static void deliver(hub_t *h, const msg_t *m) {
+static void deliver_only(actor_t *self, hub_t *h, const deliver_t *d, block_t *frame) {
+    for (conn_t *c = first_of(h, d->users[0]); c; c = c->hub_next) {
+        if (!is_device(c, d->device, d->device_len))
+            continue;
+        msg_t *m = msg_new(VERB_FRAME, 0);
+        m->cookie = d->stat;
+        m->body = block_ref(frame);
+        if (actor_send(self, actor_self(c->self), m) == ERR_FULL)
+            log_warn("hub", "a connection is behind: a push is lost");
+    }
+}
+
+static void deliver(actor_t *self, hub_t *h, const msg_t *m) {
     const deliver_t *d = (const deliver_t *)m->data;
+    if (d->only) {
+        deliver_only(self, h, d, m->body);
+        return;
+    }
     for (uint32_t i = 0; i < d->count; i++) {
         bool acts = d->users[i] == d->skip_user;
         for (conn_t *c = first_of(h, d->users[i]), *next; c; c = next) {
@@ -231,7 +249,7 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         fanout(h, m);
         break;
     case VERB_DELIVER:
-        deliver(h, m);
+        deliver(self, h, m);
         break;
     case VERB_KICK:
         kick(h, m);

@@ -35,6 +35,9 @@ void hub_push(actor_t *self, const int64_t *users, size_t count, block_t *frame,
  * it. */
 void hub_push_hint(actor_t *self, const int64_t *users, size_t count, block_t *frame,
                    int64_t skip_user, slice_t skip_device);
+/* To the sockets of one device only; never before an answer that was sent to its connection earlier
+ * by the same actor. */
+void hub_push_device(actor_t *self, int64_t user, slice_t device, block_t *frame);
 /* Closes sockets: of a login (fam > 0; of any user when user is 0, which looks through all
  * sockets), or of (user, device; empty = all). Any actor. */
 void hub_kick(actor_t *self, int64_t fam, int64_t user, slice_t device, uint16_t code);

@@ -25,11 +25,12 @@ struct hub_table {
 hub_table_t *hub_all(void);
 place_t hub_place(int64_t user);
 
-/* VERB_DELIVER; the body is the frame. */
+/* VERB_DELIVER; the body is the frame. only: to the sockets of `device` and no others, through
+ * their connections' mailboxes, so that it does not overtake an answer. */
 typedef struct deliver {
     int64_t skip_user;
     uint32_t count, stat; /* stat_id of the frame's type */
-    bool hint;
+    bool hint, only;
     uint8_t device_len;
     char device[64];
     int64_t users[];

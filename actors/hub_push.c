@@ -34,7 +34,8 @@ static enum stat_id stat_of(const block_t *frame) {
                  {"member_update\"", STAT_OUT_MEMBER_UPDATE},
                  {"contact_request\"", STAT_OUT_CONTACT},
                  {"contact_update\"", STAT_OUT_CONTACT},
-                 {"presence\"", STAT_OUT_PRESENCE}};
+                 {"presence\"", STAT_OUT_PRESENCE},
+                 {"signaling\"", STAT_OUT_SIGNALING}};
     frame_head_t head;
     if (frame_parse_head(frame->data, frame->len, false, &head) != 1 || head.len < 9)
         return STAT_OUT_OTHER;
@@ -113,6 +114,16 @@ void hub_push(actor_t *self, const int64_t *users, size_t count, block_t *frame,
 void hub_push_hint(actor_t *self, const int64_t *users, size_t count, block_t *frame,
                    int64_t skip_user, slice_t skip_device) {
     push(self, users, count, frame, skip_user, skip_device, true);
+}
+
+void hub_push_device(actor_t *self, int64_t user, slice_t device, block_t *frame) {
+    uint64_t workers = hub_workers(user);
+    push_t p = {self, &user, &workers, 1, frame, {.only = true}};
+    copy_device(p.head.device, &p.head.device_len, device);
+    p.head.stat = stat_of(frame);
+    if (p.head.device_len)
+        push_to(&p, workers);
+    block_unref(frame);
 }
 
 /* --- kicks --- */

@@ -22,7 +22,9 @@ typedef struct extra {
     inbox_watch_t *watchers;
     uint32_t watcher_count, watcher_cap;
     uint64_t timer; /* presence.grace after the last socket */
-    msg_t **waits;  /* connections that come in when the acks are saved: WAITING_MAX, or NULL */
+    uint64_t call_timer, call_until_ns;
+    char call[CALL_ID_MAX + 1]; /* the user is in this call until then; "": in none */
+    msg_t **waits; /* connections that come in when the acks are saved: WAITING_MAX, or NULL */
     uint32_t waiting;
 } extra_t;
 
@@ -51,7 +53,7 @@ static extra_t *extra(inbox_t *b) {
 
 static bool extra_used(const inbox_t *b) {
     const extra_t *x = b->extra;
-    return x && (x->watcher_count || x->timer || x->waiting);
+    return x && (x->watcher_count || x->timer || x->waiting || x->call[0]);
 }
 
 static void free_waits(extra_t *x) {
@@ -144,6 +146,76 @@ static void now_offline(actor_t *self, inbox_t *b) {
         x->timer = actor_after(self, e->grace_ms ? e->grace_ms : 1, VERB_OFFLINE, 0);
 }
 
+/* --- the call the user is in (calls.c) --- */
+
+static void call_over(actor_t *self, extra_t *x) {
+    actor_cancel(self, x->call_timer);
+    x->call_timer = 0;
+    x->call[0] = 0;
+}
+
+static bool has_device(inbox_t *b, const char *device, uint32_t before) {
+    const entry_t *e = entries(b);
+    for (uint32_t i = 0; i < before; i++)
+        if (e[i].live && strcmp(e[i].device, device) == 0)
+            return true;
+    return false;
+}
+
+static void tell_call(actor_t *self, inbox_t *b, const char *device, bool online) {
+    if (b->extra && b->extra->call[0])
+        calls_tell(self, b->extra->call, device, online);
+}
+
+static block_t *device_list(inbox_t *b) {
+    const entry_t *e = entries(b);
+    buf_t list = {0};
+    buf_add_char(&list, '[');
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (!e[i].live || has_device(b, e[i].device, i))
+            continue;
+        if (list.len > 1)
+            buf_add_char(&list, ',');
+        json_add_string(&list, slice_of(e[i].device));
+    }
+    buf_add_char(&list, ']');
+    return block_from_buf(&list);
+}
+
+static void call_enter(actor_t *self, inbox_t *b, msg_t *m) {
+    const inbox_call_t *c = msg_data(m, inbox_call_t);
+    extra_t *x = extra(b);
+    uint64_t now = actor_now_ns(self);
+    if (x->call[0] && now < x->call_until_ns && strcmp(x->call, c->id) != 0) {
+        actor_reply(self, m, ERR_EXISTS, NULL);
+        return;
+    }
+    memcpy(x->call, c->id, sizeof x->call);
+    x->call_until_ns = now + (uint64_t)c->life_ms * 1000000;
+    if (!x->call_timer)
+        x->call_timer = actor_after(self, c->life_ms, VERB_CALL_LEASE, 0);
+    msg_t *reply = msg_new(0, 0);
+    reply->body = device_list(b);
+    actor_reply(self, m, ERR_OK, reply);
+}
+
+static void call_leave(actor_t *self, inbox_t *b, const inbox_call_t *c) {
+    if (b->extra && strcmp(b->extra->call, c->id) == 0)
+        call_over(self, b->extra);
+}
+
+/* Its node is gone, or its shard does not answer any more: the user must not stay busy. */
+static void call_lease(actor_t *self, inbox_t *b) {
+    extra_t *x = extra(b);
+    uint64_t now = actor_now_ns(self);
+    x->call_timer = 0;
+    if (now < x->call_until_ns)
+        x->call_timer =
+            actor_after(self, (x->call_until_ns - now) / 1000000 + 1, VERB_CALL_LEASE, 0);
+    else
+        call_over(self, x);
+}
+
 /* --- sockets --- */
 
 static void drop_entry(inbox_t *b, uint32_t i) {
@@ -189,11 +261,22 @@ static uint32_t other_devices(inbox_t *b, const char *device) {
     return n;
 }
 
+/* A socket is gone; of a device that has no other one the user's call is told. */
+static void lose_entry(actor_t *self, inbox_t *b, uint32_t i) {
+    entry_t gone = entries(b)[i];
+    block_t *name = device_block(gone.device);
+    block_ref(name);
+    drop_entry(b, i);
+    if (gone.live && !has_device(b, gone.device, b->count))
+        tell_call(self, b, gone.device, false);
+    block_unref(name);
+}
+
 /* Connections that ended without a word (their message found the mailbox full). */
 static void drop_gone(actor_t *self, inbox_t *b) {
     for (uint32_t i = b->count; i-- > 0;)
         if (actor_send(self, entries(b)[i].conn, msg_new(VERB_IGNORED, 0)) == ERR_GONE)
-            drop_entry(b, i);
+            lose_entry(self, b, i);
 }
 
 static bool is_full(inbox_t *b, const edge_t *e, const char *device) {
@@ -274,6 +357,7 @@ static void welcomed(actor_t *self, inbox_t *b, actor_ref_t conn) {
         drop_entry(b, i);
         at--;
     }
+    tell_call(self, b, entries(b)[at].device, true);
     now_online(self, b);
 }
 
@@ -282,7 +366,7 @@ static void detach(actor_t *self, inbox_t *b, actor_ref_t conn) {
     if (at == UINT32_MAX)
         return;
     bool was_live = entries(b)[at].live;
-    drop_entry(b, at);
+    lose_entry(self, b, at);
     if (was_live && live_count(b) == 0)
         now_offline(self, b);
 }
@@ -313,6 +397,15 @@ static void take(actor_t *self, inbox_t *b, msg_t *m) {
         break;
     case VERB_UNFOLLOW:
         unwatch(b, ACTOR_NONE, msg_data(m, inbox_watch_t)->viewer);
+        break;
+    case VERB_CALL_ENTER:
+        call_enter(self, b, m);
+        break;
+    case VERB_CALL_LEAVE:
+        call_leave(self, b, msg_data(m, inbox_call_t));
+        break;
+    case VERB_CALL_LEASE:
+        call_lease(self, b);
         break;
     case VERB_OFFLINE:
         grace_over(self, b);

@@ -123,12 +123,22 @@ int script_service(const script_t *s, const char *name) {
     return -1;
 }
 
-void script_call(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
-                 block_t *json, uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie) {
+static msg_t *call_message(const char *verb, uint64_t key, block_t *json) {
     shard_call_t c = {.key = key};
     snprintf(c.verb, sizeof c.verb, "%s", verb);
     msg_t *m = msg_of(SHARD_CALL, &c, sizeof c);
     m->body = json;
-    actor_request(self, service_shard(&s->services[service], key), m, timeout_ms, reply_verb,
-                  cookie);
+    return m;
+}
+
+void script_call(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
+                 block_t *json, uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie) {
+    actor_request(self, service_shard(&s->services[service], key), call_message(verb, key, json),
+                  timeout_ms, reply_verb, cookie);
+}
+
+int script_tell(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
+                block_t *json) {
+    return actor_send(self, service_shard(&s->services[service], key),
+                      call_message(verb, key, json));
 }

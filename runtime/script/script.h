@@ -45,6 +45,10 @@ int script_service(const script_t *s, const char *name);
 void script_call(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
                  block_t *json, uint32_t timeout_ms, uint32_t reply_verb, uint64_t cookie);
 
+/* The same without an answer. ERR_OK, ERR_FULL, ERR_GONE. */
+int script_tell(script_t *s, actor_t *self, int service, const char *verb, uint64_t key,
+                block_t *json);
+
 /* A policy function in place, in the caller's worker: integers in, *out is the integer it returns,
  * 1 or 0 for a boolean, 0 for nothing, or the (negative) code whose name it returns: "muted" gives
  * ERR_MUTED. ERR_OK; ERR_INTERNAL when the script failed (logged, counted): the caller refuses.

@@ -41,7 +41,7 @@ end
 
 local function load_ops()
     local ops = {}
-    for _, file in ipairs {"auth", "user", "contact", "group", "message"} do load_file(ops, "ops/" .. file .. ".sql") end
+    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call"} do load_file(ops, "ops/" .. file .. ".sql") end
     for _, op in pairs(ops) do
         op.params = {}
         for _, s in ipairs(op.statements) do
@@ -229,11 +229,68 @@ end
 local defaults = {
     ["auth.min_password"] = 8, ["auth.max_failures"] = 10, ["auth.refresh_ttl"] = 7 * 86400000, ["auth.refresh_grace"] = 10000,
     ["group.member_limit"] = 500, ["recall.window"] = 120000,
+    ["call.ring"] = 30000, ["call.connect"] = 30000, ["call.max"] = 14400000, ["call.lost"] = 15000,
+    ["call.stun"] = json.list {"stun:stun.example.org:3478"},
 }
+
+-- ---- services that speak with each other and with themselves later ----
+
+local function run(w, service, verb, key, req)
+    local s = require(service)
+    w.states[service] = w.states[service] or (s.init and s.init {shard = 1, shards = 1}) or {}
+    local before = w.key
+    w.key = key
+    local ok, result = pcall(s.on[verb], w.states[service], json.decode(json.encode(req or {})), {key = key, shard = 1})
+    w.key = before
+    if not ok then error(result, 0) end
+    return result
+end
+
+-- What was sent to services runs once nothing else does.
+local function drain(w)
+    while #w.mail > 0 do
+        local m = table.remove(w.mail, 1)
+        run(w, m.service, m.verb, m.key, m.req)
+    end
+end
+
+local function services_of(w)
+    return {
+        call = function(service, verb, key, req) return run(w, service, verb, key, req) end,
+        send = function(service, verb, key, req) w.mail[#w.mail + 1] = {service = service, verb = verb, key = key, req = req} end,
+        after = function(ms, verb, req)
+            w.timers[#w.timers + 1] = {service = w.service, verb = verb, key = w.key, req = req, at = w.now + ms}
+            return #w.timers
+        end,
+        cancel = function(id)
+            local had = w.timers[id] ~= nil and not w.timers[id].done
+            if had then w.timers[id].done = true end
+            return had
+        end,
+    }
+end
+
+-- Users and the call they are in, as their inboxes know it; w.online[user]: the list of devices with a socket.
+local function calls_of(w)
+    local function count(name) return function(result) w.results[#w.results + 1] = name .. (result and " " .. result or "") end end
+    return {
+        enter = function(user, id)
+            if w.in_call[user] and w.in_call[user] ~= id then return nil end
+            w.in_call[user] = id
+            return json.list(table.move(w.online[user] or {}, 1, 100, 1, {}))
+        end,
+        leave = function(user, id) if w.in_call[user] == id then w.in_call[user] = nil end end,
+        turn = function() return json.list {} end,
+        started = count "started", ended = count "ended", refused = count "refused",
+    }
+end
 
 local function globals_of(w)
     local function record(kind) return function(...) w.events[#w.events + 1] = {kind = kind, ...} end end
+    local services = services_of(w)
     return {
+        call = services.call, send = services.send, after = services.after, cancel = services.cancel, calls = calls_of(w),
+        random = {bytes = function(n) w.serial = w.serial + 1; return ("%0" .. n .. "d"):format(w.serial) end},
         store = store_of(w), kv = kv_of(w), token = token_of(w), crypt = crypt_of(w), json = json, hash = {sha256 = digest},
         now = function() return w.now end,
         conf = function(key) return assert(w.conf[key], "no conf " .. key) end,
@@ -242,9 +299,19 @@ local function globals_of(w)
         push = {users = function(to, type, data, except)
             w.pushes[#w.pushes + 1] = {to = copy(to), type = type, data = copy(data), except = except}
             w.events[#w.events + 1] = {kind = "push", type, data.action}
+        end, device = function(user, device, type, data)
+            w.pushes[#w.pushes + 1] = {to = {user}, device = device, type = type, data = copy(data)}
+            w.events[#w.events + 1] = {kind = "push", type, data.action}
         end},
         sockets = {kick = record "kick"}, login = {revoke = record "revoke"},
-        conversation = {changed = record "changed"}, presence = {drop = record "drop"},
+        conversation = {changed = record "changed", post = function(conversation, sender, type, content, cid)
+            if w.post_fails and w.post_fails > 0 then
+                w.post_fails = w.post_fails - 1
+                error(setmetatable({code = "busy", text = "server busy"}, FAIL), 0)
+            end
+            w.posts[#w.posts + 1] = {conversation = conversation, sender = sender, type = type, content = copy(content), cid = cid}
+            return {id = #w.posts, seq = #w.posts}
+        end}, presence = {drop = record "drop"},
     }
 end
 
@@ -257,7 +324,8 @@ local fake = {json = json, ops = ops}
 
 function fake.new(conf)
     local w = setmetatable({
-        now = 1760000000000, pushes = {}, events = {}, work = 0, conf = setmetatable(conf or {}, {__index = defaults}),
+        now = 1760000000000, pushes = {}, events = {}, work = 0, states = {}, mail = {}, timers = {}, in_call = {}, online = {},
+        posts = {}, results = {}, serial = 0, conf = setmetatable(conf or {}, {__index = defaults}),
         db = sqlite:connect(":memory:"),
     }, world)
     migrate(w.db)
@@ -274,10 +342,38 @@ function world:call(verb, user, req)
         query = req.query or {}, body = json.decode(json.encode(req.body or {})),
     }
     self.pushes, self.events = {}, {}
-    local ok, result = pcall(require(service).on[name], {}, full)
+    self.service = service
+    local ok, result = pcall(run, self, service, name, user or 0, full)
+    drain(self)
     if ok then return result end
     if getmetatable(result) == FAIL then return nil, result end
     error(result, 0)
+end
+
+-- Runs a verb of a service as the runtime would: with a key, and what it sends afterwards. Its result, or nil and the error.
+function world:run(service, verb, key, req)
+    self.service = service
+    local ok, result = pcall(run, self, service, verb, key, req)
+    drain(self)
+    if ok then return result end
+    if getmetatable(result) == FAIL then return nil, result end
+    error(result, 0)
+end
+
+-- Moves the clock; timers that come due run, in their order.
+function world:advance(ms)
+    local stop = self.now + ms
+    while true do
+        local due
+        for _, t in ipairs(self.timers) do
+            if not t.done and t.at <= stop and (not due or t.at < due.at) then due = t end
+        end
+        if not due then break end
+        due.done = true
+        self.now = math.max(self.now, due.at)
+        self:run(due.service, due.verb, due.key, due.req)
+    end
+    self.now = stop
 end
 
 -- The code and text of the error a call gives; fails when it gives none.
