@@ -5,6 +5,7 @@
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "admin/console.h"
+#include "admin/ctl.h"
 #include "base/log.h"
 #include <errno.h>
 #include <signal.h>
@@ -50,12 +51,18 @@ static const char usage[] =
     "exit status 2\n"
     "parleyd migrate [--conf FILE] [--set KEY=VALUE]...  brings the store to this version and "
     "ends\n"
+    "parleyd ctl [--conf FILE] [--set KEY=VALUE]... [--json] COMMAND...\n"
+    "                                                    one command of the console of the node in "
+    "data.dir\n"
+    "parleyd passwd [--conf FILE] [--set KEY=VALUE]... [--generate] NAME [read|operate|none]\n"
+    "                                                    an account of the console: made, changed, "
+    "removed\n"
     "parleyd version\n"
     "parleyd help                                        this text and all configuration keys\n"
     "\nEvery key can also be set by the environment: PARLEY_HTTP_LISTEN for http.listen.\n";
 
 static bool is_command(const char *word) {
-    static const char *const all[] = {"check", "migrate", "version", "help"};
+    static const char *const all[] = {"check", "migrate", "ctl", "passwd", "version", "help"};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         if (strcmp(word, all[i]) == 0)
             return true;
@@ -93,7 +100,15 @@ static int read_conf(node_t *n, int argc, char **argv) {
             err = set_pair(n->conf, argv[++i], FAULT(n));
         else
             i++;
-    return err == ERR_OK ? conf_check(n->conf, FAULT(n)) : err;
+    return err;
+}
+
+/* How many of the arguments are --conf FILE and --set KEY=VALUE in front of others. */
+static int conf_words(int argc, char **argv) {
+    int n = 0;
+    while (n + 1 < argc && (strcmp(argv[n], "--conf") == 0 || strcmp(argv[n], "--set") == 0))
+        n += 2;
+    return n;
 }
 
 static void show_key(void *arg, const char *key, conf_type_t type, const char *value,
@@ -109,10 +124,9 @@ static int help(const conf_t *conf) {
 }
 
 static void set_log_level(const conf_t *conf) {
-    static const char *const names[] = {"debug", "info", "warn", "error"};
     slice_t want = conf_text(conf, "log.level");
     for (int i = 0; i < 4; i++)
-        if (slice_eq(want, slice_of(names[i])))
+        if (slice_eq(want, slice_of(log_level_names[i])))
             log_level_set((log_level_t)i);
 }
 
@@ -358,6 +372,21 @@ static int migrate(node_t *n) {
     return err == ERR_OK ? EXIT_SUCCESS : EXIT_FAULT;
 }
 
+/* Commands for another process's node need its data.dir, not a whole configuration. */
+static int other_node(node_t *n, const char *command, int argc, char **argv) {
+    int words = conf_words(argc, argv);
+    if (read_conf(n, words, argv) != ERR_OK) {
+        fprintf(stderr, "parleyd: %s\n", n->fault);
+        return EXIT_CONF;
+    }
+    if (strcmp(command, "ctl") == 0)
+        return ctl_run(n->conf, argc - words, argv + words);
+    if (make_dir(n) == ERR_OK)
+        return ctl_passwd(n->conf, argc - words, argv + words, crypt_hash_here);
+    fprintf(stderr, "parleyd: %s\n", n->fault);
+    return EXIT_CONF;
+}
+
 int main(int argc, char **argv) {
     node_t n = {.conf = conf_new()};
     const char *command = argc > 1 && is_command(argv[1]) ? argv[1] : "run";
@@ -369,7 +398,10 @@ int main(int argc, char **argv) {
         status = EXIT_SUCCESS;
     } else if (strcmp(command, "help") == 0) {
         status = help(n.conf);
-    } else if (read_conf(&n, argc - skip, argv + skip) != ERR_OK) {
+    } else if (strcmp(command, "ctl") == 0 || strcmp(command, "passwd") == 0) {
+        status = other_node(&n, command, argc - skip, argv + skip);
+    } else if (read_conf(&n, argc - skip, argv + skip) != ERR_OK ||
+               conf_check(n.conf, FAULT(&n)) != ERR_OK) {
         fprintf(stderr, "parleyd: %s\n", n.fault);
         status = EXIT_CONF;
     } else if (strcmp(command, "check") == 0) {

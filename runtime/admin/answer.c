@@ -368,16 +368,16 @@ void answer_render(const answer_t *a, size_t columns, bool bold, buf_t *out) {
             i = render_fields(a, i, columns, out);
             continue;
         }
-        if (i && p->kind == PART_TABLE)
-            buf_add_char(out, '\n');
-        if (p->name[0])
-            buf_addf(out, "%s:\n", p->name);
-        if (p->kind == PART_TABLE && p->cells == 0)
-            buf_add_text(out, "(none)\n");
-        else if (p->kind == PART_TABLE)
+        if (p->kind == PART_TABLE && p->cells == 0) {
+            buf_addf(out, "%s%snone\n", p->name, p->name[0] ? ": " : "");
+        } else if (p->kind == PART_TABLE) {
+            buf_add_text(out, i ? "\n" : "");
+            if (p->name[0])
+                buf_addf(out, "%s:\n", p->name);
             render_table(a, p, columns, bold, out);
-        else
+        } else {
             render_lines(a, p, out);
+        }
         i++;
     }
     if (answer_cut(a))

@@ -384,6 +384,8 @@ console_t *console_new(runtime_t *rt, const conf_t *conf, console_verify_t verif
     snprintf(c->accounts_path, sizeof c->accounts_path, "%.900s/console.users", dir.at);
     pthread_mutex_init(&c->lock, NULL);
     console_basic_add(c);
+    console_top_add(c);
+    console_node_add(c);
     if (ask_setup(c))
         return c;
     console_free(c);

@@ -50,6 +50,11 @@ typedef bool (*console_verify_t)(void *arg, slice_t password, slice_t hash);
 console_t *console_new(runtime_t *rt, const conf_t *conf, console_verify_t verify, void *arg);
 /* Before console_start. commands: borrowed for the console's life; arg: handed to each run. */
 void console_add(console_t *c, const console_command_t *commands, size_t n, void *arg);
+/* More rows for `limits`, for limits that no counter of base/stat tells; before console_start. add
+ * calls console_limit for each. */
+void console_add_limits(console_t *c, void (*add)(console_call_t *call, void *arg), void *arg);
+/* A limit by its key in conf: used now (-1: unknown), refused (-1: not counted). */
+void console_limit(console_call_t *call, const char *key, int64_t now, int64_t refused);
 /* Listens and starts the thread; writes data.dir/console.token for ctl. ERR_OK, or ERR_IO with a
  * line in fault. admin.listen empty: does nothing. */
 int console_start(console_t *c, char *fault, size_t room);
@@ -73,8 +78,10 @@ size_t console_rows_wanted(const console_call_t *call); /* --rows=N or the prese
 bool console_json(const console_call_t *call);          /* rarely needed: the console renders */
 runtime_t *console_runtime(const console_call_t *call);
 console_t *console_of(const console_call_t *call);
-/* `size` zeroed bytes that live as long as the call, the same at each look: state between asks. */
-void *console_state(console_call_t *call, size_t size);
+uint32_t console_lines_of(const console_call_t *call); /* lines of its screen, 0 = unknown */
+/* `size` zeroed bytes that live as long as the call, the same at each look: state between asks and
+ * between the runs of a live command. `ended` (or NULL) releases what is in it. */
+void *console_state(console_call_t *call, size_t size, void (*ended)(void *state));
 
 /* --- the answer. It ends when run (or answered) returns and no ask is open. All text is escaped
  * on its way out: control characters, terminal escapes, marks that turn text round. Copied. ---
@@ -128,8 +135,9 @@ void console_live(console_call_t *call, uint32_t seconds);
 /* --- asking actors --- */
 /* `ask` runs in a thread actor of the console's (it is no worker: no worker-local tables, no
  * policies) and makes exactly one request with this verb and cookie: actor_request,
- * actor_request_key, script_call, store_run, ... `arg`: its copy of the `size` bytes given. When
- * it could not start within timeout_ms it never runs; give the request the timeout_ms too. */
+ * actor_request_key, script_call, store_run, ... or, when all is done by messages that nobody
+ * answers, actor_refuse(self, ERR_OK, verb, cookie). `arg`: its copy of the `size` bytes given.
+ * When it could not start within timeout_ms it never runs; give the request the timeout_ms too. */
 typedef void (*console_ask_t)(actor_t *self, uint32_t verb, uint64_t cookie, const void *arg,
                               uint32_t timeout_ms);
 /* Back in the console's thread: err of the reply, ERR_TIMEOUT when nobody answered; reply: borrowed
@@ -138,3 +146,13 @@ typedef void (*console_ask_t)(actor_t *self, uint32_t verb, uint64_t cookie, con
 typedef void (*console_answered_t)(console_call_t *call, int err, const msg_t *reply);
 void console_ask(console_call_t *call, console_ask_t ask, console_answered_t answered,
                  const void *arg, size_t size, uint32_t timeout_ms);
+
+/* --- work that takes a while (reading a million slots, waiting for one actor) --- */
+/* `work` runs in a helper thread on a copy of the `size` bytes given; then, in the console's
+ * thread, `worked` gets that copy, unless the operator has left. What work leaves in it, worked
+ * frees; so `dropped` (or NULL) does when worked is not called. A few seconds at most: a stop waits
+ * for it. */
+typedef void (*console_work_t)(runtime_t *rt, void *data);
+typedef void (*console_worked_t)(console_call_t *call, void *data);
+void console_work(console_call_t *call, console_work_t work, console_worked_t worked,
+                  void (*dropped)(void *data), const void *data, size_t size);

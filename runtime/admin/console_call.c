@@ -223,7 +223,7 @@ static void audit(const console_call_t *call) {
     stat_add(STAT_CONSOLE_COMMANDS, 1);
 }
 
-static void over(console_call_t *call) {
+void console_call_over(console_call_t *call) {
     if (!call->entered && call->open == 0)
         session_answered(call->session);
 }
@@ -233,7 +233,7 @@ void console_call_enter(console_call_t *call, console_answered_t answered, int e
     call->entered = true;
     answered(call, err, reply);
     call->entered = false;
-    over(call);
+    console_call_over(call);
 }
 
 void console_call_run(console_call_t *call) {
@@ -242,7 +242,7 @@ void console_call_run(console_call_t *call) {
     call->entered = true;
     call->command->is->run(call, call->command->arg);
     call->entered = false;
-    over(call);
+    console_call_over(call);
 }
 
 void console_call_start(session_t *s, slice_t line) {
@@ -266,7 +266,7 @@ void console_call_start(session_t *s, slice_t line) {
         call->answer = answer_new(call->rows);
         console_call_run(call);
     } else {
-        over(call);
+        console_call_over(call);
     }
 }
 
@@ -275,6 +275,9 @@ void console_call_free(console_call_t *call) {
         return;
     audit(call);
     ask_forget(call->console, call);
+    work_forget(call->console, call);
+    if (call->state_ended)
+        call->state_ended(call->state);
     answer_free(call->answer);
     pool_free(call->state, call->state_size);
     pool_free(call, sizeof *call);
@@ -339,10 +342,16 @@ console_t *console_of(const console_call_t *call) {
     return call->console;
 }
 
-void *console_state(console_call_t *call, size_t size) {
+uint32_t console_lines_of(const console_call_t *call) {
+    const telnet_t *t = &call->session->telnet;
+    return telnet_terminal(t) ? t->height : 0;
+}
+
+void *console_state(console_call_t *call, size_t size, void (*ended)(void *state)) {
     if (!call->state) {
         call->state = pool_zalloc(size);
         call->state_size = size;
+        call->state_ended = ended;
     }
     assert(call->state_size == size);
     return call->state;

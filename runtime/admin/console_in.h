@@ -93,6 +93,7 @@ struct console_call {
     uint32_t open; /* asks */
     void *state;
     size_t state_size;
+    void (*state_ended)(void *state);
     uint64_t began_ms;
     uint32_t live_s;
 };
@@ -104,6 +105,19 @@ typedef struct ask {
     console_call_t *call;
     console_answered_t answered;
 } ask_t;
+
+/* Work in a helper thread. */
+typedef struct job {
+    uv_work_t work;
+    struct job *next;
+    struct console *console;
+    console_call_t *call; /* NULL: it has gone */
+    console_work_t fn;
+    console_worked_t worked;
+    void (*dropped)(void *data);
+    size_t size;
+    _Alignas(16) char data[];
+} job_t;
 
 /* An answer on its way to the console's thread. */
 typedef struct arrival {
@@ -120,6 +134,11 @@ struct console {
     void *verify_arg;
     command_t commands[CONSOLE_COMMANDS];
     size_t command_count;
+    struct {
+        void (*add)(console_call_t *call, void *arg);
+        void *arg;
+    } limits[8];
+    size_t limit_count;
     actor_ref_t relay;
 
     uv_loop_t loop;
@@ -140,6 +159,7 @@ struct console {
     password_t *logins; /* waiting, the first one is being checked */
     uint64_t ask_id;
     ask_t *asks;
+    job_t *jobs;
 
     pthread_mutex_t lock; /* under it: what the relay's thread hands over */
     arrival_t *arrivals;
@@ -174,6 +194,7 @@ void console_call_start(session_t *s, slice_t line);
 void console_call_run(console_call_t *call);
 void console_call_enter(console_call_t *call, console_answered_t answered, int err,
                         const msg_t *reply);
+void console_call_over(console_call_t *call); /* ends it if nothing is open */
 void console_call_free(console_call_t *call); /* its asks find nobody any more */
 
 /* --- console_ask.c --- */
@@ -183,5 +204,10 @@ void ask_tick(console_t *c);
 void ask_forget(console_t *c, const console_call_t *call);
 void ask_close(console_t *c);
 
+/* --- console_work.c --- */
+void work_forget(console_t *c, const console_call_t *call);
+
 /* --- console_basic.c --- */
 void console_basic_add(console_t *c);
+void console_top_add(console_t *c);  /* console_top.c */
+void console_node_add(console_t *c); /* console_node.c */

@@ -261,6 +261,21 @@ static bool whole(const editor_t *e) {
     return e->at - from >= (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : lead >= 0xc0 ? 2u : 1u);
 }
 
+/* A letter. true: the screen shows it already, or half of it is missing. */
+static bool type(editor_t *e, uint8_t key, buf_t *out) {
+    bool at_end = e->at == e->len;
+    uint32_t old = e->len;
+    insert(e, (const char *)&key, 1);
+    if (e->hidden || !whole(e))
+        return true;
+    size_t used = screen_width(slice_of(e->prompt)) + screen_width((slice_t){e->line, e->len});
+    if (!at_end || e->len == old || used + 2 > (e->columns ? e->columns : 80u))
+        return false;
+    uint32_t from = back(e, e->at);
+    screen_add(out, (slice_t){e->line + from, e->at - from});
+    return true;
+}
+
 editor_event_t editor_key(editor_t *e, uint8_t key, buf_t *out) {
     if (key == '\n')
         return end_line(e, out);
@@ -273,17 +288,18 @@ editor_event_t editor_key(editor_t *e, uint8_t key, buf_t *out) {
         return EDITOR_END;
     if (!e->terminal)
         return plain_key(e, key);
-    if (e->keys != KEY_PLAIN)
+    if (e->keys != KEY_PLAIN) {
         sequence(e, key);
-    else if (key == '\t')
+        if (e->keys != KEY_PLAIN)
+            return EDITOR_MORE;
+    } else if (key == '\t')
         return EDITOR_TAB;
     else if (key == 8 || key == 0x7f)
         cut(e, back(e, e->at), e->at);
     else if (key < 0x20)
         control(e, key, out);
-    else
-        insert(e, (const char *)&key, 1);
-    if (key < 0x80 || whole(e))
-        redraw(e, out);
+    else if (type(e, key, out))
+        return EDITOR_MORE;
+    redraw(e, out);
     return EDITOR_MORE;
 }

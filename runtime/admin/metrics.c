@@ -107,3 +107,34 @@ void metrics_actors(runtime_t *rt, buf_t *out) {
     metrics_family(out, "slow_slices_total", "counter", "slices of actors above 5 ms");
     buf_addf(out, "parley_slow_slices_total %llu\n", (unsigned long long)slow);
 }
+
+void metrics_each(void (*visit)(void *arg, const char *name, const char *label, int64_t value),
+                  void *arg) {
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++)
+        if (entries[i].kind != KIND_HISTOGRAM)
+            visit(arg, entries[i].name, entries[i].label, stat_read((enum stat_id)entries[i].id));
+}
+
+static uint64_t quantile(const uint64_t bucket[HIST_BUCKETS], uint64_t rank) {
+    uint64_t below = 0;
+    int i = 0;
+    for (; i < HIST_BUCKETS - 1 && (below += bucket[i]) < rank; i++)
+        continue;
+    return stat_hist_bound[i < HIST_BUCKETS - 1 ? i : HIST_BUCKETS - 2];
+}
+
+void metrics_each_times(void (*visit)(void *arg, const metrics_times_t *t), void *arg) {
+    for (size_t i = 0; i < sizeof entries / sizeof entries[0]; i++) {
+        uint64_t bucket[HIST_BUCKETS], sum = 0;
+        metrics_times_t t = {.name = entries[i].name};
+        if (entries[i].kind != KIND_HISTOGRAM)
+            continue;
+        stat_hist_read((enum stat_hist)entries[i].id, bucket, &t.count, &sum);
+        if (t.count) {
+            t.mean_us = sum / t.count;
+            t.p50_us = quantile(bucket, (t.count + 1) / 2);
+            t.p99_us = quantile(bucket, (t.count * 99 + 99) / 100);
+        }
+        visit(arg, &t);
+    }
+}

@@ -186,6 +186,11 @@ slice_t conf_list(const conf_t *c, const char *key, size_t i) {
     return (slice_t){at, strcspn(at, ",")};
 }
 
+const char *conf_origin(const conf_t *c, const char *key) {
+    int i = conf_find(key);
+    return i < 0 ? NULL : c->values[i].origin;
+}
+
 void conf_each(const conf_t *c,
                void (*visit)(void *arg, const char *key, conf_type_t type, const char *value,
                              const char *preset, const char *help),

@@ -42,6 +42,9 @@ conf_rate_t conf_rate(const conf_t *c, const char *key);
 size_t conf_list_count(const conf_t *c, const char *key);
 slice_t conf_list(const conf_t *c, const char *key, size_t i);
 
+/* Where the key was set: "node.conf:12", "--set", "PARLEY_WORKERS"; NULL: it has its preset. */
+const char *conf_origin(const conf_t *c, const char *key);
+
 /* For help, README and check: walks all keys in order. Secrets show as "***". */
 void conf_each(const conf_t *c,
                void (*visit)(void *arg, const char *key, conf_type_t type, const char *value,

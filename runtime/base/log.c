@@ -14,6 +14,12 @@
 static _Atomic int least = LOG_INFO; /* relaxed: a late change of level harms nobody */
 static atomic_flag dying = ATOMIC_FLAG_INIT;
 
+const char *const log_level_names[4] = {"debug", "info", "warn", "error"};
+
+log_level_t log_level(void) {
+    return (log_level_t)atomic_load_explicit(&least, memory_order_relaxed);
+}
+
 void log_level_set(log_level_t level) {
     atomic_store_explicit(&least, (int)level, memory_order_relaxed);
 }
@@ -107,6 +113,10 @@ void log_write(log_level_t level, const char *module, const char *format, ...) {
 
 void log_start(void) {
     log_ring_start();
+}
+
+void log_recent(size_t lines, void (*visit)(void *arg, slice_t line), void *arg) {
+    log_ring_recent(lines, visit, arg);
 }
 
 void log_stop(void) {

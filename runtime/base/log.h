@@ -10,10 +10,16 @@
 typedef enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR } log_level_t;
 
 void log_level_set(log_level_t level);
+log_level_t log_level(void);
+extern const char *const log_level_names[4]; /* "debug", ... */
 void log_start(void);
 void log_stop(void); /* drains */
 void log_write(log_level_t level, const char *module, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The last lines that the writer thread wrote, at most LOG_RECENT, oldest first; visit: short, it
+ * holds the writer up. */
+#define LOG_RECENT 256
+void log_recent(size_t lines, void (*visit)(void *arg, slice_t line), void *arg);
 /* For untrusted text inside a record: escapes into `room`, gives `room`. */
 const char *log_safe(slice_t s, char *room, size_t size);
 /* Logs, drains and ends the process with status 70: our own fault or no memory. */

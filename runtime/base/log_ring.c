@@ -37,6 +37,31 @@ __attribute__((constructor)) static void start(void) {
     sem_init(&waiting, 0, 0);
 }
 
+/* What was written last: for the console. The writer and who looks share it under a lock of their
+ * own; no sender takes it. */
+static struct {
+    pthread_mutex_t lock;
+    uint64_t count;
+    uint32_t len[LOG_RECENT];
+    char line[LOG_RECENT][LOG_MAX];
+} recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void remember(const char *line, size_t len) {
+    pthread_mutex_lock(&recent.lock);
+    size_t at = recent.count++ % LOG_RECENT;
+    memcpy(recent.line[at], line, len);
+    recent.len[at] = (uint32_t)len;
+    pthread_mutex_unlock(&recent.lock);
+}
+
+void log_ring_recent(size_t lines, void (*visit)(void *arg, slice_t line), void *arg) {
+    pthread_mutex_lock(&recent.lock);
+    uint64_t n = recent.count < LOG_RECENT ? recent.count : LOG_RECENT;
+    for (uint64_t i = recent.count - (lines < n ? lines : n); i < recent.count; i++)
+        visit(arg, (slice_t){recent.line[i % LOG_RECENT], recent.len[i % LOG_RECENT]});
+    pthread_mutex_unlock(&recent.lock);
+}
+
 static void write_all(const char *at, size_t len) {
     while (len) {
         ssize_t n = write(STDERR_FILENO, at, len);
@@ -82,6 +107,7 @@ static void pop_all(void) {
         slot_t *s = &slots[tail % SLOTS];
         if (atomic_load_explicit(&s->turn, memory_order_acquire) != tail + 1)
             return;
+        remember(s->line, s->len);
         write_all(s->line, s->len);
         atomic_store_explicit(&s->turn, tail + SLOTS, memory_order_release);
         tail++;
