@@ -21,8 +21,14 @@ typedef enum actor_restart { ACTOR_NEVER, ACTOR_ON_CRASH, ACTOR_ALWAYS } actor_r
 typedef struct actor_class {
     const char *name;
     actor_place_t place;
-    actor_restart_t
-        restart;         /* in place (same ref), 3 in 10 s with back-off, then the parent fails */
+    /* In place: same ref, new state; what waits is answered ERR_GONE. More than `restarts` in
+     * restart_window_ms: it stays down and its parent fails too, by its own policy; a parent that
+     * is not restarted hands it on. Up to the root: see runtime_conf.failed. Keyed actors are made
+     * anew by the next message instead. */
+    actor_restart_t restart;
+    uint32_t restarts, restart_window_ms; /* 0 = 3 in 10,000 */
+    uint32_t
+        restart_wait_ms; /* before the first one, 0 = 10; then 10 times longer each, up to 1 s */
     uint32_t state_size; /* zeroed state, freed by the runtime after `ended` */
     uint32_t max_msgs, max_bytes; /* mailbox caps; 0 = the runtime's defaults */
     uint32_t batch;               /* ACTOR_THREAD: at most this many a call */

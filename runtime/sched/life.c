@@ -20,9 +20,6 @@ actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8
     actor_t *a = slot_take(rt);
     if (!a)
         return NULL;
-    /* Whoever reads one of the values below will find the gate moved on if the slot's former actor
-     * is meant: partner is the acquire fence in look.c. */
-    atomic_thread_fence(memory_order_release);
     SHOW(a->cls, cls);
     SHOW(a->key, key);
     SHOW(a->kind, kind);
@@ -43,14 +40,14 @@ actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8
     a->last = 0;
     a->reason = ERR_OK;
     a->flags = 0;
-    atomic_store_explicit(&a->refused, 0, memory_order_relaxed);
-    atomic_store_explicit(&a->worker, w, memory_order_relaxed);
+    atomic_store_explicit(&a->killed, 0, memory_order_relaxed);
+    atomic_store_explicit(&a->refused, 0, memory_order_release);
+    atomic_store_explicit(&a->worker, w, memory_order_release);
     set_caps(rt, a);
     COUNT_CLASS(rt, cls, made);
-    /* Release: who finds it equal to the gate's finds all of the above; partner is in look.c. */
-    __atomic_store_n(&a->gen,
-                     (uint32_t)(atomic_load_explicit(&a->gate, memory_order_acquire) >> 32),
-                     __ATOMIC_RELEASE);
+    /* Last: who finds it equal to the gate's finds all of the above; partner is owner_of in look.c.
+     */
+    SHOW(a->gen, (uint32_t)(atomic_load_explicit(&a->gate, memory_order_acquire) >> 32));
     return a;
 }
 
@@ -110,8 +107,7 @@ bool actor_end(actor_t *a) {
     bool counts = leaves || mailbox_close(a);
     a->flags = ACTOR_DEAD;
     class_ended(rt_of(a), a);
-    pool_free(a->extra, sizeof *a->extra);
-    a->extra = NULL;
+    extra_free(a);
     if (a->kind != KIND_NONE)
         directory_forget(rt_of(a), a);
     return counts;
@@ -196,7 +192,8 @@ actor_ref_t actor_spawn(runtime_t *rt, actor_t *parent, const actor_class_t *cls
     atomic_fetch_add_explicit(&a->gate, 1, memory_order_acq_rel);
     slot_enlist(rt, a, parent ? ref_of(parent) : ACTOR_NONE);
     worker_t *w = atomic_load_explicit(&a->worker, memory_order_relaxed);
-    w->only = w->is_thread ? a : NULL;
+    if (w->is_thread)
+        w->only = a;
     if (actor_begin(a, arg) || (a->flags & ACTOR_EXITING)) {
         actor_end(a);
         actor_settle(rt, a);

@@ -53,7 +53,7 @@ static uint64_t memory_of(const look_actor_t *e, const actor_class_t *cls, uint1
 
 static void fill(const actor_t *a, look_actor_t *e, uint64_t now_ns) {
     const actor_class_t *cls = SEEN(a->cls);
-    worker_t *w = atomic_load_explicit(&((actor_t *)a)->worker, memory_order_relaxed);
+    worker_t *w = atomic_load_explicit(&((actor_t *)a)->worker, memory_order_acquire);
     uint8_t kind = SEEN(a->kind);
     e->parent = (actor_ref_t){SEEN(a->parent.slot), SEEN(a->parent.gen)};
     e->name = cls->name;
@@ -63,10 +63,10 @@ static void fill(const actor_t *a, look_actor_t *e, uint64_t now_ns) {
     e->worker = w->index;
     e->state = state_of(a, w, e->waiting);
     e->peak = SEEN(a->peak);
-    e->refused = atomic_load_explicit(&a->refused, memory_order_relaxed);
-    e->cap_msgs = atomic_load_explicit(&a->cap_msgs, memory_order_relaxed);
-    e->cap_bytes = atomic_load_explicit(&a->cap_bytes, memory_order_relaxed);
-    e->bytes = atomic_load_explicit(&a->bytes, memory_order_relaxed);
+    e->refused = atomic_load_explicit(&a->refused, memory_order_acquire);
+    e->cap_msgs = atomic_load_explicit(&a->cap_msgs, memory_order_acquire);
+    e->cap_bytes = atomic_load_explicit(&a->cap_bytes, memory_order_acquire);
+    e->bytes = atomic_load_explicit(&a->bytes, memory_order_acquire);
     e->open = SEEN(a->open_count);
     e->calls = SEEN(a->call_count);
     e->timers = SEEN(a->timer_count);
@@ -77,20 +77,18 @@ static void fill(const actor_t *a, look_actor_t *e, uint64_t now_ns) {
     e->age_ms = turn_tick(now_ns) - SEEN(a->born_ms);
 }
 
-/* Whose slot it is, 0: nobody's. Acquire: partner is the release at the end of actor_make. */
+/* Whose slot it is, 0: nobody's. */
 static uint32_t owner_of(const actor_t *a, uint32_t *waiting) {
-    uint32_t gen = __atomic_load_n(&a->gen, __ATOMIC_ACQUIRE);
+    uint32_t gen = SEEN(a->gen);
     uint64_t gate = atomic_load_explicit(&((actor_t *)a)->gate, memory_order_acquire);
     *waiting = (uint32_t)gate;
     return gate >> 32 == gen ? gen : 0;
 }
 
-/* The fence: a value of the slot's next owner seen in between means that the gate is seen moved on;
- * partner is the release fence in actor_make. */
+/* All reads before were acquires: had one met a value of the slot's next owner, the gate would be
+ * seen moved on. */
 static bool still_owned(const actor_t *a, uint32_t gen) {
-    atomic_thread_fence(memory_order_acquire);
-    uint64_t gate = atomic_load_explicit(&((actor_t *)a)->gate, memory_order_relaxed);
-    return gate >> 32 == gen && __atomic_load_n(&a->gen, __ATOMIC_RELAXED) == gen;
+    return atomic_load_explicit(&((actor_t *)a)->gate, memory_order_relaxed) >> 32 == gen;
 }
 
 /* false: nobody lives in this slot. */
@@ -248,7 +246,7 @@ size_t look_children(runtime_t *rt, actor_ref_t ref, actor_ref_t *out, size_t ro
     uint32_t n = 0;
     size_t given = 0;
     pthread_mutex_lock(&rt->lock);
-    if (a && a->gen == ref.gen && (a->marks & MARK_LIVE))
+    if (a && SEEN(a->gen) == ref.gen && (a->marks & MARK_LIVE))
         for (uint32_t at = a->child; at && n < LOOK_CHILDREN; n++) {
             actor_t *c = slot_at(rt, at - 1);
             if (given < room)

@@ -47,6 +47,16 @@ static void stack_push(actor_t *a, msg_t *m) {
                                                   memory_order_relaxed));
 }
 
+static inline void put(runtime_t *rt, actor_t *a, msg_t *m, bool first) {
+    if (first) {
+        m->next = NULL;
+        a->queue = m;
+        sched_wake(rt, a);
+    } else {
+        stack_push(a, m);
+    }
+}
+
 static void note_full(runtime_t *rt, actor_t *a, bool bytes) {
     atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
     limit_hit(rt, bytes ? LIMIT_BYTES : LIMIT_MSGS);
@@ -72,13 +82,19 @@ int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
             note_full(rt, a, full_by_bytes);
         return err;
     }
-    if (first) {
-        m->next = NULL;
-        a->queue = m;
-        sched_wake(rt, a);
-    } else {
-        stack_push(a, m);
-    }
+    put(rt, a, m, first);
+    return ERR_OK;
+}
+
+/* Between the admission and the push the slot belongs to that actor, so no other one is hit. */
+int mailbox_kill(runtime_t *rt, actor_ref_t to, msg_t *m, int reason) {
+    actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
+    bool first = false;
+    int err = a ? admit(a, to.gen, true, &first) : ERR_GONE;
+    if (err)
+        return err;
+    atomic_store_explicit(&a->killed, (int8_t)reason, memory_order_relaxed);
+    put(rt, a, m, first);
     return ERR_OK;
 }
 

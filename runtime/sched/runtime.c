@@ -138,6 +138,8 @@ static size_t collect(runtime_t *rt, wave_t wave, actor_ref_t *refs, bool *left)
         if (!in_wave(a, wave))
             continue;
         *left = true;
+        if (a->marks & MARK_STOP_LATE)
+            continue;
         if (!(a->marks & MARK_STOP_SENT)) {
             SHOW(a->marks, (uint8_t)(a->marks | MARK_STOP_SENT));
             refs[n++] = ref_of(a);
@@ -161,8 +163,20 @@ static uint64_t stop_clock(const runtime_t *rt) {
     return rt->sim ? rt_now(rt) : clock_mono_ns();
 }
 
-static void stop_wave(runtime_t *rt, wave_t wave, uint64_t until_ns) {
-    actor_ref_t refs[AT_ONCE];
+/* The one that was asked last has had its share of the time: the next one is asked too. */
+static void give_up(runtime_t *rt, actor_ref_t ref) {
+    actor_t *a = ref.gen ? slot_at(rt, ref.slot) : NULL;
+    look_actor_t e;
+    if (!look_one(rt, ref, &e))
+        return;
+    log_warn("sched", "actor %s key %llu takes long to stop", e.name, (unsigned long long)e.key);
+    slot_mark(rt, a, MARK_STOP_LATE, true);
+}
+
+/* each_ns: how long one of WAVE_FIRST may take before the next one is asked. */
+static void stop_wave(runtime_t *rt, wave_t wave, uint64_t until_ns, uint64_t each_ns) {
+    actor_ref_t refs[AT_ONCE], last = ACTOR_NONE;
+    uint64_t last_ns = 0;
     for (bool left = true; left && stop_clock(rt) < until_ns;) {
         pthread_mutex_lock(&rt->lock);
         size_t n = collect(rt, wave, refs, &left);
@@ -173,6 +187,14 @@ static void stop_wave(runtime_t *rt, wave_t wave, uint64_t until_ns) {
             sim_wait(rt);
         for (size_t i = 0; i < n; i++)
             post_system(rt, refs[i], ACTOR_NONE, MSG_STOP, ERR_OK);
+        uint64_t now = stop_clock(rt);
+        if (n) {
+            last = refs[n - 1];
+            last_ns = now;
+        } else if (wave == WAVE_FIRST && last.gen && now - last_ns > each_ns) {
+            give_up(rt, last);
+            last = ACTOR_NONE;
+        }
     }
 }
 
@@ -236,9 +258,9 @@ void runtime_stop(runtime_t *rt, uint32_t ms) {
     atomic_store(&rt->stopping, true);
     uint64_t start = stop_clock(rt), ns = (uint64_t)ms * 1000000;
     if (phase == PHASE_RUNNING) {
-        stop_wave(rt, WAVE_SPAWNED, start + ns / 2);
-        stop_wave(rt, WAVE_KEYED, start + ns / 4 * 3);
-        stop_wave(rt, WAVE_FIRST, start + ns);
+        stop_wave(rt, WAVE_SPAWNED, start + ns / 2, ns / 8);
+        stop_wave(rt, WAVE_KEYED, start + ns / 4 * 3, ns / 8);
+        stop_wave(rt, WAVE_FIRST, start + ns, ns / 8);
     }
     quit(rt);
 }
@@ -280,6 +302,20 @@ int runtime_send(runtime_t *rt, actor_ref_t to, msg_t *m) {
     m->call_id = 0;
     m->from = ACTOR_NONE;
     return post(rt, to, m);
+}
+
+int runtime_kill(runtime_t *rt, actor_ref_t ref, int reason) {
+    msg_t *m = msg_new(MSG_KILL, 0);
+    m->flags = MSG_SYSTEM;
+    m->to = ref;
+    worker_t *w = worker_of(rt);
+    COUNT(rt, w, sent, 1);
+    int err = mailbox_kill(rt, ref, m, reason < 0 && reason > -ERR_COUNT ? reason : ERR_INTERNAL);
+    if (err) {
+        COUNT(rt, w, refused, 1);
+        msg_free(m);
+    }
+    return err;
 }
 
 int runtime_send_key(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m) {

@@ -15,6 +15,11 @@ typedef struct runtime_conf {
     uint64_t (*mono_ns)(void *arg);
     int64_t (*wall_ms)(void *arg);
     void *arg;
+    /* A top-level actor failed for good: the node should stop. Once, in that actor's thread: it
+     * only tells main. chain: who failed because of whom, from the first one up. NULL: a log line
+     * only */
+    void (*failed)(void *arg, const char *chain);
+    void *failed_arg;
     struct sim *sim; /* not NULL: the deterministic mode, see sim.h; set by sim_join */
 } runtime_conf_t;
 
@@ -38,6 +43,11 @@ uint32_t runtime_workers(const runtime_t *rt);
 /* From any thread, also outside of actors (main, signal handling). Takes m. */
 int runtime_send(runtime_t *rt, actor_ref_t to, msg_t *m);
 int runtime_send_key(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m);
+/* The actor crashes with `reason` (a negative code; else ERR_INTERNAL) before its next slice, also
+ * when its mailbox is full: what it handles now it finishes (at most 64 messages, a thread actor
+ * its batch), its next message is answered ERR_GONE. Its class's restart policy applies. Any
+ * thread. ERR_GONE: it does not live. */
+int runtime_kill(runtime_t *rt, actor_ref_t ref, int reason);
 /* Replies from a thread that is no actor's (a library's callback): as actor_reply. */
 void runtime_reply(runtime_t *rt, msg_t *request, int err, msg_t *reply);
 

@@ -27,7 +27,8 @@ enum {
     MSG_CALLS = 6,   /* a deadline of the open calls */
     MSG_FAILED = 7,  /* a child failed for good: the parent fails too */
     MSG_RELEASE = 8, /* runtime_reply answered a kept request: cookie = its address */
-    MSG_LOOK = 9     /* look_actor asks for the actor's own lists */
+    MSG_LOOK = 9,    /* look_actor asks for the actor's own lists */
+    MSG_KILL = 10    /* runtime_kill: why is in actor.killed */
 };
 enum { MSG_TIMER = 16 }; /* flag: made by a wheel, key = timer id */
 
@@ -38,7 +39,8 @@ enum {
     ACTOR_PARKED = 8,   /* waits for its restart; a phantom count in the gate holds the token */
     ACTOR_LEAVES = 16,  /* passivated: the gate is closed already */
     ACTOR_BEGUN = 32,   /* init succeeded: `ended` is owed */
-    ACTOR_TIMED = 64    /* keyed: the timer of idle_ms runs */
+    ACTOR_TIMED = 64,   /* keyed: the timer of idle_ms runs */
+    ACTOR_FAILED = 128  /* ends because a child failed for good */
 };
 enum { KIND_NONE = 255 };
 
@@ -52,19 +54,23 @@ typedef struct extra {
     watcher_t *watchers;
     const void *arg;    /* for a restart */
     uint32_t window_ms; /* restarts are counted from here */
-    uint8_t in_window;
+    uint32_t in_window;
+    char *chain; /* FAILED: who failed below it, CHAIN_TEXT bytes */
 } extra_t;
 
 /* Plain fields that others look at while their owner writes them (look.h): both sides use these,
- * so that no value is torn. They order nothing. */
-#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
-#define SEEN(field)        __atomic_load_n(&(field), __ATOMIC_RELAXED)
+ * so that no value is torn. Release and acquire: who sees a value of a slot's next owner sees that
+ * the gate has moved on. */
+#define SHOW(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
+#define SEEN(field)        __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 
-enum {                     /* marks */
-       MARK_LIVE = 1,      /* in the tree and the list by age */
-       MARK_FIRST = 2,     /* made before start */
-       MARK_STOP_SENT = 4, /* was asked to stop */
-       MARK_PARKED = 8     /* ACTOR_PARKED, for others to see */
+/* actor.marks */
+enum {
+    MARK_LIVE = 1,      /* in the tree and the list by age */
+    MARK_FIRST = 2,     /* made before start */
+    MARK_STOP_SENT = 4, /* was asked to stop */
+    MARK_PARKED = 8,    /* ACTOR_PARKED, for others to see */
+    MARK_STOP_LATE = 16 /* was asked and took long: the next one is asked too */
 };
 
 struct actor {
@@ -96,6 +102,7 @@ struct actor {
     uint16_t open_count, call_count; /* to be looked at only: they may run over */
     uint16_t memory;                 /* actor_memory, in 64 KiB */
     int8_t reason;
+    _Atomic int8_t killed; /* runtime_kill, by anyone who is admitted: why */
     uint8_t flags, kind, restarts;
     /* --- under the slots' lock --- */
     uint8_t marks;
@@ -191,7 +198,8 @@ typedef struct class_account {
 } class_account_t;
 #define CLASSES 64 /* = LOOK_CLASSES */
 
-#define RESTARTS 3 /* so many in a while; one more and the parent fails */
+#define RESTARTS   3   /* in a while, unless its class says otherwise */
+#define CHAIN_TEXT 256 /* bytes of the text that names who failed */
 enum { LIMIT_MSGS, LIMIT_BYTES, LIMIT_ACTORS, LIMIT_RESTARTS, LIMIT_COUNT };
 
 typedef struct stripe {
@@ -222,6 +230,7 @@ struct runtime {
     worker_t **workers;
     _Atomic uint32_t phase;
     _Atomic bool stopping;  /* no restarts, no new threads */
+    _Atomic bool failed;    /* the root: conf.failed was called */
     _Atomic uint32_t idle;  /* sleeping workers */
     _Atomic uint32_t round; /* where the next actor of a foreign thread goes */
     kind_t kinds[RUNTIME_KINDS];
@@ -285,7 +294,8 @@ static inline actor_ref_t ref_of(const actor_t *a) {
 
 /* --- mailbox.c --- */
 int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m); /* borrows m when it refuses */
-bool mailbox_close(actor_t *a);                            /* senders get GONE from now on */
+int mailbox_kill(runtime_t *rt, actor_ref_t to, msg_t *m, int reason); /* likewise */
+bool mailbox_close(actor_t *a);                   /* senders get GONE from now on */
 bool mailbox_close_if(actor_t *a, uint32_t msgs); /* only if nothing but these was admitted */
 msg_t *mailbox_take(actor_t *a);
 /* Small messages are bounded by the cap in messages; only larger ones pay for the account in bytes.
@@ -356,6 +366,9 @@ void actor_clear(actor_t *a); /* what both an end and a restart drop */
 void actor_stop_children(runtime_t *rt, actor_t *a);
 void watch_add(actor_t *a, actor_ref_t by);
 extra_t *extra_of(actor_t *a); /* made at first use */
+void extra_free(actor_t *a);
+void actor_child_failed(actor_t *a, const msg_t *m); /* MSG_FAILED */
+bool actor_take_kill(actor_t *a);                    /* true: it crashes now */
 
 /* --- look.c, slow.c --- */
 class_account_t *class_account(runtime_t *rt, const actor_class_t *cls);

@@ -54,15 +54,20 @@ static bool sleep_here(worker_t *w) {
 static uint32_t gather(worker_t *w, actor_t *a, msg_t **batch, uint32_t *done, uint64_t *bytes) {
     uint32_t n = 0, most = a->cls->batch ? a->cls->batch : w->rt->conf.slice_msgs;
     msg_t *m;
-    if (most > BATCH_MAX)
-        most = BATCH_MAX;
+    bool dies = atomic_load_explicit(&a->killed, memory_order_relaxed);
+    if (most > BATCH_MAX || dies)
+        most = dies ? 1 : BATCH_MAX;
     while (n < most && !(a->flags & ACTOR_EXITING) && (m = mailbox_pop(a))) {
         ++*done;
         *bytes += msg_cost(m);
-        if (dispatch_own(w, a, m, *done))
-            batch[n++] = m;
-        else
+        if (!dispatch_own(w, a, m, *done))
             msg_free(m);
+        else if (dies)
+            msg_done(w->rt, a, m);
+        else
+            batch[n++] = m;
+        if (dies && actor_take_kill(a))
+            break;
     }
     return n;
 }

@@ -98,7 +98,7 @@ static timer_node_t *node_at(runtime_t *rt, uint64_t id) {
  * partners are the two calls of this function on one word (wheel: ARMED to FIRED, actor: any to
  * CANCELLED). */
 static bool node_move(timer_node_t *n, uint32_t from, uint32_t to) {
-    uint64_t word = atomic_load_explicit(&n->word, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&n->word, memory_order_acquire);
     if ((word & 3) != from)
         return false;
     return atomic_compare_exchange_strong_explicit(&n->word, &word, (word & ~(uint64_t)3) | to,
@@ -116,7 +116,8 @@ static void wheel_insert(worker_t *w, timer_node_t *n) {
     uint32_t level = (63 - (uint32_t)__builtin_clzll(differs)) / 6;
     assert(level < WHEEL_LEVELS);
     uint32_t slot = (uint32_t)(n->at_ms >> (6 * level)) & 63;
-    n->owner = w;
+    if (n->owner != w) /* a cancel in another thread may read it when the wheel turns on */
+        n->owner = w;
     n->prev = &wheel->slot[level][slot];
     n->next = *n->prev;
     if (n->next)

@@ -62,7 +62,10 @@ static int dispatch_system(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
         call_expire(a);
         return 0;
     case MSG_FAILED:
-        actor_exit(a, ERR_INTERNAL);
+        actor_child_failed(a, m);
+        return 0;
+    case MSG_KILL:
+        actor_take_kill(a);
         return 0;
     case MSG_LOOK:
         look_answer(a, m);
@@ -145,12 +148,30 @@ static void end_slice(worker_t *w, actor_t *a) {
     w->trace = 0;
 }
 
+/* It was killed: its next message is not handled any more but answered, and it crashes. Gives how
+ * many were consumed; 0: the message that MSG_KILL is has not arrived yet. */
+static uint32_t die(worker_t *w, actor_t *a, uint64_t *bytes) {
+    msg_t *m = mailbox_pop(a);
+    if (!m)
+        return 0;
+    *bytes += msg_cost(m);
+    if (dispatch_own(w, a, m, 1))
+        msg_done(w->rt, a, m);
+    else
+        msg_free(m);
+    actor_take_kill(a);
+    return 1;
+}
+
 /* The messages of one slice. Gives how many were consumed. */
 static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks) {
     runtime_t *rt = w->rt;
     uint64_t start = w->now_ticks_slice;
     uint32_t n = 0;
     msg_t *m;
+    *ticks = 0;
+    if (RARELY(atomic_load_explicit(&a->killed, memory_order_relaxed)))
+        return die(w, a, bytes);
     while (n < rt->conf.slice_msgs && (m = mailbox_pop(a))) {
         n++;
         *bytes += msg_cost(m);

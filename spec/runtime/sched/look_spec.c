@@ -161,7 +161,7 @@ SPEC("tells of one actor its timers, requests, calls, children and parent; of a 
     CHECK(d.asked);
     CHECK_INT(d.timers_given, 1);
     CHECK(d.timers[0].verb == REPLY && d.timers[0].cookie == 3);
-    CHECK(d.timers[0].due_ms > 50000 && d.timers[0].due_ms <= 60000);
+    CHECK(d.timers[0].due_ms > 50000 && d.timers[0].due_ms <= 60001);
     CHECK_INT(d.requests_given, 1);
     CHECK(d.requests[0].verb == KEEP && actor_ref_eq(d.requests[0].from, two));
     CHECK(strcmp(d.requests[0].from_name, "drone") == 0);
