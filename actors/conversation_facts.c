@@ -46,6 +46,14 @@ static void keep_positions(const conv_t *c, const members_t *now, member_fact_t 
     }
 }
 
+/* While a batch is at the store its rows may be seen before its answer comes: a sender's position
+ * would then be above the newest seq that anybody was told of. The answer moves it. */
+static void cap_positions(const conv_t *c, const members_t *now, member_fact_t *facts) {
+    for (uint32_t i = 0; i < now->count; i++)
+        if (facts[i].read_seq > c->latest)
+            facts[i].read_seq = c->latest;
+}
+
 static bool same_users(const members_t *a, const members_t *b) {
     return a && a->count == b->count &&
            memcmp(a->users, b->users, a->count * sizeof a->users[0]) == 0;
@@ -65,6 +73,7 @@ static void take_members(conv_t *c, store_rows_t *r) {
         facts[i].read_seq = value_next_int(&row);
     }
     keep_positions(c, m, facts);
+    cap_positions(c, m, facts);
     if (c->members)
         pool_free(c->facts, c->members->count * sizeof *c->facts);
     c->facts = facts;

@@ -60,8 +60,8 @@ void conn_open(net_worker_t *w, const net_listener_t *l, int fd, const net_addr_
     c->worker = w;
     c->peer = *peer;
     c->listener = (uint8_t)l->id;
-    c->flags = F_NEW | (l->cert ? F_TLS : 0);
-    if (!(l->cert ? tls_open(c, l) : plain_open(c))) {
+    c->flags = F_NEW | (w->net->given ? F_GIVEN : l->cert ? F_TLS : 0);
+    if (!conn_transport(c)->open(c, l)) {
         give_up(w, c);
         return;
     }

@@ -49,12 +49,15 @@ enum {
     F_HELD = 16384,      /* the next HTTP request waits for room */
     F_FILE = 32768,      /* a file is queued */
     F_TLS = 65536,
-    F_TLS_UP = 131072 /* its handshake is done */
+    F_TLS_UP = 131072, /* its handshake is done */
+    F_GIVEN = 262144   /* neither: net->given */
 };
 #define F_ENDING (F_ABORT | F_FINISH)
 
 /* How bytes leave and how a socket is watched: plain.c, tls.c. */
 typedef struct transport {
+    /* A new connection. false: it cannot be; its descriptor is closed. */
+    bool (*open)(net_conn_t *c, const net_listener_t *l);
     /* Sends what the socket takes, up to a budget; sets F_BLOCKED when it takes no more. false:
      * broken. */
     bool (*send)(net_conn_t *c);
@@ -142,6 +145,7 @@ struct net {
     net_worker_t *workers;
     _Atomic uint32_t open; /* sockets of all workers */
     _Atomic bool stopping;
+    const transport_t *given; /* specs without sockets: how all bytes go; else NULL */
 };
 
 /* --- listen.c --- */
@@ -166,7 +170,9 @@ void conn_cut(net_conn_t *c);                   /* noted: ends at the end of the
 void conn_finish(net_conn_t *c, uint16_t code); /* noted: lingers from the end of the turn */
 void timer_put(net_conn_t *c, uint8_t timer);   /* starts anew */
 static inline const transport_t *conn_transport(const net_conn_t *c) {
-    return c->flags & F_TLS ? &tls_transport : &plain_transport;
+    if (__builtin_expect(c->flags & (F_TLS | F_GIVEN), 0))
+        return c->flags & F_GIVEN ? c->worker->net->given : &tls_transport;
+    return &plain_transport;
 }
 
 /* --- out.c: the output queue --- */
@@ -194,13 +200,11 @@ static inline bool out_is_file(const out_node_t *n) {
 
 /* --- plain.c --- */
 void plain_event(net_conn_t *c, uint32_t events);
-bool plain_open(net_conn_t *c);
 
 /* --- tls.c --- */
 int tls_check(const net_listener_t *l, char *fault, size_t room);
 bool tls_worker_open(net_worker_t *w);
 void tls_worker_close(net_worker_t *w);
-bool tls_open(net_conn_t *c, const net_listener_t *l);
 void tls_event(net_conn_t *c, uint32_t events);
 
 /* --- http_in.c, http_out.c --- */

@@ -18,7 +18,8 @@
 /* --- watching --- */
 
 /* Takes the descriptor, also when it fails. */
-bool plain_open(net_conn_t *c) {
+static bool open_conn(net_conn_t *c, const net_listener_t *l) {
+    (void)l;
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
     c->events = e.events;
     if (epoll_ctl(c->worker->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0)
@@ -158,4 +159,4 @@ static void close_now(net_conn_t *c) {
     close(c->fd);
 }
 
-const transport_t plain_transport = {send_some, watch, shut, close_now};
+const transport_t plain_transport = {open_conn, send_some, watch, shut, close_now};

@@ -188,7 +188,7 @@ void tls_worker_close(net_worker_t *w) {
 /* --- the transport --- */
 
 /* Takes the descriptor, also when it fails. */
-bool tls_open(net_conn_t *c, const net_listener_t *l) {
+static bool open_conn(net_conn_t *c, const net_listener_t *l) {
     lws_adopt_desc_t d = {.vh = l->sockets[c->worker->index].vhost,
                           .type = LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL,
                           .vh_prot_name = "parley"};
@@ -294,4 +294,4 @@ static void close_now(net_conn_t *c) {
     lws_set_timeout(wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_SYNC);
 }
 
-const transport_t tls_transport = {send_some, watch, shut, close_now};
+const transport_t tls_transport = {open_conn, send_some, watch, shut, close_now};

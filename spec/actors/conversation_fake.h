@@ -425,6 +425,19 @@ static void store_go(bool hold_on) {
     pthread_mutex_unlock(&lock);
 }
 
+/* Serves only what came last; the others stay held. */
+static void store_go_newest(void) {
+    pthread_mutex_lock(&lock);
+    pending_t **at = &waiting;
+    while ((*at)->next)
+        at = &(*at)->next;
+    pending_t *newest = *at;
+    *at = NULL;
+    waiting_last = at;
+    serve(newest);
+    pthread_mutex_unlock(&lock);
+}
+
 static void add_op(buf_t *b, int op, buf_t *params) {
     uint32_t head[2] = {(uint32_t)op, params->len};
     buf_add(b, head, sizeof head);

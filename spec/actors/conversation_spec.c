@@ -358,6 +358,27 @@ SPEC("a reload keeps the next seq and the read positions of sends") {
     close_stage();
 }
 
+SPEC("a position is never above what was told: facts may show a batch whose answer is not here "
+     "yet") {
+    open_stage(2);
+    SENT(send_as(28, "a"), 1);
+    port.hold = true;
+    int b = send_as(28, "b");
+    CHECK(wait_until(has_waiting, 1));
+    int told = changed();
+    CHECK(wait_until(has_waiting, 2));
+    db.members[0].read_seq = 2; /* committed, and seen by the read of the facts */
+    store_go_newest();
+    CHECK_INT(answer(told)->err, ERR_OK);
+    int r = read_as(28, 1, "d1");
+    CHECK_INT(answer(r)->position.read_seq, 1);
+    CHECK_INT(answer(r)->position.unread, 0);
+    store_go(false);
+    SENT(b, 2);
+    CHECK_INT(answer(read_as(28, 1, "d1"))->position.read_seq, 2);
+    close_stage();
+}
+
 SPEC("an unknown conversation has no members") {
     open_stage(2);
     db.there = false;
