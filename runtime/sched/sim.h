@@ -43,6 +43,8 @@ void sim_after(sim_t *s, runtime_t *rt, uint64_t delay_ns, void (*fn)(void *arg)
 void sim_enter(runtime_t *rt, uint32_t worker, void (*fn)(void *arg), void *arg);
 /* Is anybody ready, and does anything wait for its answer or its delivery? Timers do not count. */
 bool sim_busy(const sim_t *s);
+/* Messages that ports of this runtime have sent and that have not left them yet. */
+uint64_t sim_flying(const runtime_t *rt);
 
 /* --- faults, each by chance per million --- */
 typedef struct sim_faults {

@@ -97,6 +97,14 @@ bool sim_holds_back(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m) {
     return true;
 }
 
+uint64_t sim_flying(const runtime_t *rt) {
+    const sim_t *s = rt->sim->world;
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < s->event_count; i++)
+        n += s->events[i].kind == SIM_POST && s->events[i].rt == rt;
+    return n;
+}
+
 /* --- between nodes --- */
 typedef struct sim_letter {
     struct sim_letter *next;

@@ -50,6 +50,18 @@ int script_policy_run(script_policy_t *p, actor_t *self, const int64_t *a, size_
     return ERR_OK;
 }
 
+/* The rules on what is said are off, as shipped. */
+bool script_policy_on(script_policy_t *p, actor_t *self) {
+    (void)p, (void)self;
+    return false;
+}
+int script_policy_judge(script_policy_t *p, actor_t *self, const int64_t *args, size_t count,
+                        const slice_t *text, int64_t *out) {
+    (void)p, (void)self, (void)args, (void)count, (void)text;
+    *out = 0;
+    return ERR_OK;
+}
+
 /* --- hubs, and a log of everything that leaves the conversation --- */
 
 static char log_lines[LINES][240];

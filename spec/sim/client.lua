@@ -46,7 +46,9 @@ function client.check_patience(up_since)
     for _, e in ipairs(waiting) do
         if not e.over then
             kept[#kept + 1] = e
-            if sim.now() - math.max(e.since, up_since) > PATIENCE then client.broken("no answer to %s, asked at %.0f, now %.0f", e.what, e.since, sim.now()) end
+            if sim.now() - math.max(e.since, up_since) > PATIENCE then
+                client.broken("no answer to %s, asked at %.0f, now %.0f", e.what, e.since, sim.now())
+            end
         end
     end
     waiting = kept

@@ -7,6 +7,7 @@
  * Here: what the story can do with the world, as the Lua table `sim`. */
 #include "base/log.h"
 #include "net/frame.h"
+#include "sched/look.h"
 #include "sched/sim.h"
 #include "spec/runtime/port/fault_vfs.h"
 #include "spec/sim/node.h"
@@ -210,15 +211,19 @@ static int l_faults(lua_State *L) {
     return 0;
 }
 
-static int l_counts(lua_State *L) { /* sent, received, refused, dead, is something under way */
-    runtime_counts_t c;
-    runtime_counts(node_runtime(node), &c);
-    lua_pushinteger(L, (lua_Integer)c.sent);
-    lua_pushinteger(L, (lua_Integer)c.received);
-    lua_pushinteger(L, (lua_Integer)c.refused);
-    lua_pushinteger(L, (lua_Integer)c.dead);
-    lua_pushboolean(L, sim_busy(world));
-    return 5;
+/* The conservation law: what it lacks, what ports have sent that has not left them yet, as text. */
+static int l_law(lua_State *L) {
+    look_law_t law;
+    char text[160];
+    look_law(node_runtime(node), &law);
+    snprintf(text, sizeof text, "sent %llu, received %llu, refused %llu, dead %llu, waiting %llu",
+             (unsigned long long)law.counts.sent, (unsigned long long)law.counts.received,
+             (unsigned long long)law.counts.refused, (unsigned long long)law.counts.dead,
+             (unsigned long long)law.waiting);
+    lua_pushinteger(L, law.missing);
+    lua_pushinteger(L, (lua_Integer)sim_flying(node_runtime(node)));
+    lua_pushstring(L, text);
+    return 3;
 }
 
 static int l_trace(lua_State *L) {
@@ -233,7 +238,7 @@ static const luaL_Reg functions[] = {{"below", l_below}, {"now", l_now},       {
                                      {"up", l_up},       {"crash", l_crash},   {"stop", l_stop},
                                      {"ready", l_ready}, {"reload", l_reload}, {"open", l_open},
                                      {"write", l_write}, {"read", l_read},     {"close", l_close},
-                                     {"frame", l_frame}, {"faults", l_faults}, {"counts", l_counts},
+                                     {"frame", l_frame}, {"faults", l_faults}, {"law", l_law},
                                      {"trace", l_trace}, {NULL, NULL}};
 
 /* --- one run --- */

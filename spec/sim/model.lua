@@ -50,7 +50,9 @@ function model.seen(c, m, id)
     c.pushed[key] = {id = id, seq = m.seq}
     text = text and text.text
     if m.status == "normal" and text ~= key then broken("the text of %s in %d is %s", key, c.id, tostring(text)) end
-    if m.status == "recalled" and not (c.recalled[id] or c.maybe_recalled[id]) then broken("%s of %d is recalled, nobody asked", key, c.id) end
+    if m.status == "recalled" and not (c.recalled[id] or c.maybe_recalled[id]) then
+        broken("%s of %d is recalled, nobody asked", key, c.id)
+    end
 end
 
 -- ---- one socket and conversation: order, gaps, acks before higher pushes ----
@@ -92,7 +94,9 @@ end
 --- The ack of an own send on its socket; repeated: the id may have been stored long before.
 function model.own(d, c, seq, repeated)
     local s = stream(d, c)
-    if s.last and not repeated and seq < s.last then broken("%s got the ack of seq %d of %d after the push of seq %d", d.name, seq, c.id, s.last) end
+    if s.last and not repeated and seq < s.last then
+        broken("%s got the ack of seq %d of %d after the push of seq %d", d.name, seq, c.id, s.last)
+    end
     s.own[seq] = true
 end
 
