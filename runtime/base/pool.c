@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "base/log.h"
 #include "base/pool_mode.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -57,12 +58,24 @@ static _Atomic int64_t big_used;
 static pthread_key_t end_key;
 static __thread cache_t cache;
 
-static uint32_t class_of(size_t size) {
+static uint32_t class_compute(size_t size) {
     if (size <= 128)
         return (uint32_t)((size - (size != 0)) / 16);
     uint32_t top = 63 - (uint32_t)__builtin_clzll(size - 1); /* 7 for 129 .. 256 */
     uint32_t quarter = (uint32_t)((size - 1) >> (top - 2)) & 3;
     return 8 + (top - 7) * 4 + quarter;
+}
+
+/* The same up to QUICK bytes, by sixteenths. */
+#define QUICK 1024
+static const uint8_t quick[QUICK / 16 + 1] = {
+    [0 ... 1] = 0,    [2] = 1,          [3] = 2,          [4] = 3,          [5] = 4,
+    [6] = 5,          [7] = 6,          [8] = 7,          [9 ... 10] = 8,   [11 ... 12] = 9,
+    [13 ... 14] = 10, [15 ... 16] = 11, [17 ... 20] = 12, [21 ... 24] = 13, [25 ... 28] = 14,
+    [29 ... 32] = 15, [33 ... 40] = 16, [41 ... 48] = 17, [49 ... 56] = 18, [57 ... 64] = 19};
+
+static inline uint32_t class_of(size_t size) {
+    return __builtin_expect(size <= QUICK, 1) ? quick[(size + 15) / 16] : class_compute(size);
 }
 
 static size_t class_size(uint32_t k) {
@@ -89,6 +102,8 @@ static void end_of_thread(void *unused) {
 __attribute__((constructor)) static void start(void) {
     for (int k = 0; k < CLASSES; k++)
         pthread_mutex_init(&depots[k].lock, NULL);
+    for (uint32_t i = 0; i <= QUICK / 16; i++)
+        assert(quick[i] == class_compute(i * 16));
     pthread_key_create(&end_key, end_of_thread);
 }
 

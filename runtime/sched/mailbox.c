@@ -10,11 +10,12 @@
  * that sees the count but not yet the message goes to the back of the queue; it does not spin. */
 #include "sched/sim_in.h"
 
-/* Acquire on success: the sender that raises the gate from 0 becomes the token holder and must see
- * what the last holder wrote; partner: the release in mailbox_consumed (later RMWs of other senders
- * continue its release sequence). Release: for the mirror case, the holder that reads this count
- * acquires. Refusals need no order. */
-static int admit(actor_t *a, uint32_t gen, bool reserved, bool *first) {
+/* Gives how many messages were there before, or an error. Acquire on success: the sender that
+ * raises the gate from 0 becomes the token holder and must see what the last holder wrote; partner:
+ * the release in mailbox_consumed (later RMWs of other senders continue its release sequence).
+ * Release: for the mirror case, the holder that reads this count acquires. Refusals need no order.
+ */
+static int64_t admit(actor_t *a, uint32_t gen, bool reserved) {
     uint64_t g = atomic_load_explicit(&a->gate, memory_order_relaxed);
     do {
         if ((uint32_t)(g >> 32) != gen)
@@ -23,8 +24,7 @@ static int admit(actor_t *a, uint32_t gen, bool reserved, bool *first) {
             return ERR_FULL;
     } while (!atomic_compare_exchange_weak_explicit(&a->gate, &g, g + 1, memory_order_acq_rel,
                                                     memory_order_relaxed));
-    *first = (uint32_t)g == 0;
-    return ERR_OK;
+    return (uint32_t)g;
 }
 
 /* The account in bytes carries no wake-up, so it may be raised first and taken back. Relaxed: only
@@ -57,44 +57,43 @@ static inline void put(runtime_t *rt, actor_t *a, msg_t *m, bool first) {
     }
 }
 
-static void note_full(runtime_t *rt, actor_t *a, bool bytes) {
-    atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
-    limit_hit(rt, bytes ? LIMIT_BYTES : LIMIT_MSGS);
+/* Out of line, as nearly all are admitted. */
+static __attribute__((noinline)) int refuse(runtime_t *rt, actor_t *a, int err, bool bytes) {
+    if (err == ERR_FULL) {
+        atomic_fetch_add_explicit(&a->refused, 1, memory_order_relaxed);
+        limit_hit(rt, bytes ? LIMIT_BYTES : LIMIT_MSGS);
+    }
+    return err;
 }
 
 int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
     actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
     if (!a)
         return ERR_GONE;
-    bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM), first = false;
+    bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM);
     uint32_t cost = msg_cost(m);
-    int err = rt->sim && !reserved && sim_refuses(rt) ? ERR_FULL : ERR_OK;
-    if (cost && err == ERR_OK)
-        err = admit_bytes(a, cost, reserved);
-    bool full_by_bytes = err == ERR_FULL;
-    if (err == ERR_OK) {
-        err = admit(a, to.gen, reserved, &first);
-        if (err && cost)
+    if (rt->sim && !reserved && sim_refuses(rt))
+        return refuse(rt, a, ERR_FULL, false);
+    if (cost && admit_bytes(a, cost, reserved))
+        return refuse(rt, a, ERR_FULL, true);
+    int64_t before = admit(a, to.gen, reserved);
+    if (before < 0) {
+        if (cost)
             atomic_fetch_sub_explicit(&a->bytes, cost, memory_order_relaxed);
+        return refuse(rt, a, (int)before, false);
     }
-    if (err) {
-        if (err == ERR_FULL)
-            note_full(rt, a, full_by_bytes);
-        return err;
-    }
-    put(rt, a, m, first);
+    put(rt, a, m, before == 0);
     return ERR_OK;
 }
 
 /* Between the admission and the push the slot belongs to that actor, so no other one is hit. */
 int mailbox_kill(runtime_t *rt, actor_ref_t to, msg_t *m, int reason) {
     actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
-    bool first = false;
-    int err = a ? admit(a, to.gen, true, &first) : ERR_GONE;
-    if (err)
-        return err;
+    int64_t before = a ? admit(a, to.gen, true) : ERR_GONE;
+    if (before < 0)
+        return (int)before;
     atomic_store_explicit(&a->killed, (int8_t)reason, memory_order_relaxed);
-    put(rt, a, m, first);
+    put(rt, a, m, before == 0);
     return ERR_OK;
 }
 

@@ -92,7 +92,7 @@ void worker_kick(worker_t *w) {
     }
 }
 
-static void push_there(worker_t *w, actor_t *a) {
+static __attribute__((noinline)) void push_there(worker_t *w, actor_t *a) {
     actor_t *top = atomic_load_explicit(&w->inbox, memory_order_relaxed);
     do
         a->link = top;
@@ -108,7 +108,7 @@ static void push_there(worker_t *w, actor_t *a) {
 /* --- wake-ups that wait --- */
 
 /* By a worker until it has run what is ready, so that a port finds all of it. */
-static void hold_thread(worker_t *here, worker_t *thread) {
+static __attribute__((noinline)) void hold_thread(worker_t *here, worker_t *thread) {
     uint64_t now = clock_ticks();
     if (!here->held)
         here->held_ticks = now;
@@ -150,22 +150,21 @@ void actor_wake_held(actor_t *self) {
 void sched_wake(runtime_t *rt, actor_t *a) {
     worker_t *home = atomic_load_explicit(&a->worker, memory_order_relaxed);
     worker_t *here = worker_of(rt);
+    bool worker = here && !here->is_thread;
     if (rt->sim)
         sim_ready(rt, a);
-    else if (home->is_thread && here && !here->is_thread)
-        hold_thread(here, home);
-    else if (home->is_thread)
-        thread_wake(home);
-    else if (here && !here->is_thread && (here == home || a->cls->place == ACTOR_FREE))
+    else if (worker && (here == home || a->cls->place == ACTOR_FREE))
         push_here(here, a);
-    else
+    else if (!home->is_thread)
         push_there(home, a);
+    else if (worker)
+        hold_thread(here, home);
+    else
+        thread_wake(home);
 }
 
 /* Acquire by seq_cst: partner is the CAS in push_there. */
-void queue_take_inbox(worker_t *w) {
-    if (!atomic_load_explicit(&w->inbox, memory_order_relaxed))
-        return;
+void queue_empty_inbox(worker_t *w) {
     actor_t *a = atomic_exchange_explicit(&w->inbox, NULL, memory_order_seq_cst), *oldest = NULL;
     while (a) {
         actor_t *below = a->link;
@@ -252,10 +251,8 @@ bool queue_steal(worker_t *w) {
 
 /* After a slice: a wake-up costs more than a few short slices, so it needs a batch, or slices that
  * are long. */
-void queue_share(worker_t *w, uint64_t slice_ticks) {
+void queue_wake_neighbour(worker_t *w, uint64_t slice_ticks) {
     runtime_t *rt = w->rt;
-    if (!atomic_load_explicit(&rt->idle, memory_order_relaxed))
-        return;
     uint32_t waiting = ring_length(w);
     if (waiting < BATCH && !(waiting && slice_ticks > rt->ticks_clock * 4))
         return;

@@ -95,7 +95,7 @@ struct actor {
     timer_node_t *timers;
     extra_t *extra;
     uint64_t handled, ticks; /* accounts */
-    uint32_t last;           /* turn_tick of a keyed actor's last message */
+    uint32_t last;           /* now_ms of a keyed actor's last message */
     uint32_t peak;           /* longest queue seen */
     uint32_t born_ms;        /* turn_tick when it was made */
     uint32_t timer_count;
@@ -154,8 +154,9 @@ struct worker {
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
     uint64_t now_ns;
-    int64_t wall_ms;          /* read with it */
-    uint64_t now_ticks;       /* when now_ns was read */
+    int64_t wall_ms;    /* read with it */
+    uint32_t now_ms;    /* now_ns in ms: an actor that was quiet for seven weeks waits once more */
+    uint64_t now_ticks; /* when now_ns was read */
     uint64_t now_ticks_slice; /* when the last slice ended */
     uint64_t random;
     wheel_t wheel;
@@ -281,8 +282,15 @@ static inline void count_add(const runtime_t *rt, worker_t *w, size_t offset, ui
 #define COUNT(rt, w, what, n) count_add((rt), (w), offsetof(counts_t, what), (n))
 
 /* --- slots.c: slots in chunks that are never given back --- */
-actor_t *slot_at(const runtime_t *rt, uint32_t slot); /* NULL: never made */
-actor_t *slot_take(runtime_t *rt);                    /* NULL: at the limit */
+/* NULL: never made. Acquire: partner is the release in more() there: whoever sees a chunk sees its
+ * slots set up. */
+static inline actor_t *slot_at(const runtime_t *rt, uint32_t slot) {
+    if (slot / CHUNK >= rt->chunk_count)
+        return NULL;
+    actor_t *c = atomic_load_explicit(&rt->chunks[slot / CHUNK], memory_order_acquire);
+    return c ? &c[slot % CHUNK] : NULL;
+}
+actor_t *slot_take(runtime_t *rt); /* NULL: at the limit */
 void slot_give(runtime_t *rt, actor_t *a);
 void slot_enlist(runtime_t *rt, actor_t *a, actor_ref_t parent); /* into tree and age list */
 void slot_mark(runtime_t *rt, actor_t *a, uint8_t mark, bool on);
@@ -335,17 +343,31 @@ void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb,
 void sched_wake(runtime_t *rt, actor_t *a); /* gives a's token to whoever shall run it */
 void queue_push(worker_t *w, actor_t *a);   /* own queue, at the back */
 actor_t *queue_next(worker_t *w);
-void queue_take_inbox(worker_t *w);
+void queue_empty_inbox(worker_t *w);
+static inline void queue_take_inbox(worker_t *w) {
+    if (atomic_load_explicit(&w->inbox, memory_order_relaxed))
+        queue_empty_inbox(w);
+}
 bool queue_empty(const worker_t *w);
 bool queue_steal(worker_t *w);
-void queue_share(worker_t *w, uint64_t slice_ticks); /* wakes a neighbour for a batch */
-void worker_kick(worker_t *w);                       /* ends its sleep */
-void queue_wake_held(worker_t *w);                   /* wakes whom w has kept waiting */
+void queue_wake_neighbour(worker_t *w, uint64_t slice_ticks);
+static inline void queue_share(worker_t *w, uint64_t slice_ticks) { /* wakes one for a batch */
+    if (atomic_load_explicit(&w->rt->idle, memory_order_relaxed))
+        queue_wake_neighbour(w, slice_ticks);
+}
+void worker_kick(worker_t *w);     /* ends its sleep */
+void queue_wake_held(worker_t *w); /* wakes whom w has kept waiting */
 
 /* --- turn.c: one actor's turn --- */
 void actor_run(worker_t *w, actor_t *a); /* holds a's token */
 void turn_clock(worker_t *w);
-void msg_done(runtime_t *rt, actor_t *a, msg_t *m);                 /* after its handler */
+void msg_answer(runtime_t *rt, actor_t *a, msg_t *m);
+static inline void msg_done(runtime_t *rt, actor_t *a, msg_t *m) { /* after its handler */
+    if (m->flags & (MSG_REQUEST | MSG_KEPT))
+        msg_answer(rt, a, m);
+    else
+        msg_free(m);
+}
 int dispatch_own(worker_t *w, actor_t *a, msg_t *m, uint32_t done); /* 1: m is for the class */
 
 /* --- life.c, supervisor.c --- */

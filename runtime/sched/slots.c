@@ -4,14 +4,6 @@
 #include "base/log.h"
 #include "sched/sched.h"
 
-/* Acquire: partner is the release in more(): whoever sees a chunk sees its slots set up. */
-actor_t *slot_at(const runtime_t *rt, uint32_t slot) {
-    if (slot / CHUNK >= rt->chunk_count)
-        return NULL;
-    actor_t *c = atomic_load_explicit(&rt->chunks[slot / CHUNK], memory_order_acquire);
-    return c ? &c[slot % CHUNK] : NULL;
-}
-
 /* A new chunk onto the free list, lowest slot first. */
 static bool more(runtime_t *rt) {
     uint32_t at = rt->slots_made / CHUNK;

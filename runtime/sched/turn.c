@@ -7,13 +7,14 @@
 /* Reads the clock again when enough ticks went by: no system call per message. */
 void turn_clock(worker_t *w) {
     w->now_ns = rt_now(w->rt);
+    w->now_ms = (uint32_t)(w->now_ns / 1000000);
     w->wall_ms = w->rt->conf.wall_ms(w->rt->conf.arg);
     w->now_ticks = clock_ticks();
 }
 
 /* After the handler: a request that was neither answered nor kept has nobody left who could answer
  * it. */
-void msg_done(runtime_t *rt, actor_t *a, msg_t *m) {
+void msg_answer(runtime_t *rt, actor_t *a, msg_t *m) {
     m->flags &= (uint16_t)~MSG_HANDLING;
     if (m->flags & MSG_KEPT)
         return;
@@ -33,7 +34,7 @@ static bool may_leave(actor_t *a) {
 
 /* Keyed and idle for idle_ms? Then it may leave, if it says so and nothing came meanwhile. */
 static void idle(worker_t *w, actor_t *a, uint32_t done) {
-    uint64_t quiet_ms = turn_tick(w->now_ns) - a->last, limit = a->cls->idle_ms;
+    uint64_t quiet_ms = w->now_ms - a->last, limit = a->cls->idle_ms;
     bool quiet = quiet_ms >= limit, may = quiet && may_leave(a);
     a->flags &= (uint8_t)~ACTOR_TIMED;
     if (a->flags & ACTOR_EXITING)
@@ -95,11 +96,11 @@ int dispatch_own(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
 }
 
 static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
-    if (!dispatch_own(w, a, m, done)) {
+    if (m->flags && !dispatch_own(w, a, m, done)) {
         msg_free(m);
         return;
     }
-    a->last = turn_tick(w->now_ns);
+    a->last = w->now_ms;
     m->flags |= MSG_HANDLING;
     SHOW(w->verb, m->verb);
     if (RARELY(m->trace | trace_armed(w->rt)))
@@ -126,7 +127,7 @@ static bool begin(worker_t *w, actor_t *a) {
     if (parked)
         slot_mark(w->rt, a, MARK_PARKED, false);
     a->flags &= (uint8_t) ~(ACTOR_STARTING | ACTOR_PARKED);
-    a->last = turn_tick(w->now_ns);
+    a->last = w->now_ms;
     int err = actor_begin(a, arg_of(a));
     if (err == ERR_OK) {
         if (a->kind != KIND_NONE && a->cls->idle_ms && !a->cls->idle_lazily)
