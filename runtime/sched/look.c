@@ -77,12 +77,14 @@ static void fill(const actor_t *a, look_actor_t *e, uint64_t now_ns) {
     e->age_ms = turn_tick(now_ns) - SEEN(a->born_ms);
 }
 
-/* Whose slot it is, 0: nobody's. */
+/* Whose slot it is, 0: nobody's, or of one that is still being made: its maker holds the token
+ * without a count in the gate until slot_enlist, so nobody may send to it. */
 static uint32_t owner_of(const actor_t *a, uint32_t *waiting) {
     uint32_t gen = SEEN(a->gen);
     uint64_t gate = atomic_load_explicit(&((actor_t *)a)->gate, memory_order_acquire);
     *waiting = (uint32_t)gate;
-    return gate >> 32 == gen ? gen : 0;
+    bool live = SEEN(a->marks) & MARK_LIVE;
+    return live && gate >> 32 == gen ? gen : 0;
 }
 
 /* All reads before were acquires: had one met a value of the slot's next owner, the gate would be
