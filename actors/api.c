@@ -120,6 +120,21 @@ static int login_revoke_(lua_State *L) {
     return 0;
 }
 
+/* login.disable(user): no token of theirs is good until login.enable(user), their sockets close
+ * with 4004. */
+static int login_disable(lua_State *L) {
+    const edge_t *e = edge_arg(L);
+    int64_t user = luaL_checkinteger(L, 1);
+    disabled_add(e->disabled, user);
+    hub_kick(script_self(L), 0, user, (slice_t){NULL, 0}, 4004);
+    return 0;
+}
+
+static int login_enable(lua_State *L) {
+    disabled_remove(edge_arg(L)->disabled, luaL_checkinteger(L, 1));
+    return 0;
+}
+
 /* --- sockets --- */
 
 static int64_t int_field(lua_State *L, int index, const char *key) {
@@ -258,6 +273,8 @@ static const script_function_t *own_functions(size_t *count) {
         {"token", "pair", (void *)token_pair, NULL},
         {"token", "read", (void *)token_read_, NULL},
         {"login", "revoke", (void *)login_revoke_, NULL},
+        {"login", "disable", (void *)login_disable, NULL},
+        {"login", "enable", (void *)login_enable, NULL},
         {"sockets", "kick", (void *)sockets_kick, NULL},
         {"push", "users", (void *)push_users, NULL},
         {"push", "device", (void *)push_device, NULL},

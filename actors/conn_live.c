@@ -207,6 +207,19 @@ static void loaded(actor_t *self, edge_t *e, const msg_t *m) {
             login_revoke(e->logins, fam, value_next_int(&row) + e->revoke_ms);
         }
     log_info("edge", "revoked logins loaded count=%zu", login_count(e->logins));
+    buf_t none = {0};
+    store_run(e->store, self, e->op_inactive, &none, 30000, VERB_LOADED_INACTIVE, 0);
+}
+
+static void loaded_inactive(actor_t *self, edge_t *e, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    if (m->err != ERR_OK)
+        log_die("edge", "cannot read the disabled users: %s", err_name(m->err));
+    if (store_rows_open(&rows, m))
+        while (store_rows_next(&rows, &row))
+            disabled_add(e->disabled, value_next_int(&row));
+    log_info("edge", "disabled users loaded count=%zu", disabled_count(e->disabled));
     atomic_store(&e->store_ok_ms, actor_wall_ms(self));
     atomic_store(&e->loaded, true);
 }
@@ -224,6 +237,9 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         break;
     case VERB_LOADED:
         loaded(self, w->edge, m);
+        break;
+    case VERB_LOADED_INACTIVE:
+        loaded_inactive(self, w->edge, m);
         break;
     case VERB_READYZ:
         if (m->err == ERR_OK)

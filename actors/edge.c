@@ -6,8 +6,9 @@
 #include <assert.h>
 #include <stdio.h>
 
-#define LOGINS_MAX  4000000
-#define BUCKETS_MAX 200000
+#define LOGINS_MAX   4000000
+#define DISABLED_MAX 4000000
+#define BUCKETS_MAX  200000
 
 static uint32_t ms_of(const conf_t *conf, const char *key) {
     int64_t v = conf_int(conf, key);
@@ -78,6 +79,8 @@ static int find_op(const edge_t *e, const char *name, int *out, char *fault, siz
 static int find_ops(edge_t *e, char *fault, size_t room) {
     int err = find_op(e, "logins_revoked", &e->op_revoked, fault, room);
     if (err == ERR_OK)
+        err = find_op(e, "users_inactive", &e->op_inactive, fault, room);
+    if (err == ERR_OK)
         err = find_op(e, "users_seen", &e->op_seen, fault, room);
     if (err == ERR_OK)
         err = find_op(e, "presence_of", &e->op_presence, fault, room);
@@ -111,6 +114,7 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     e->worker_count = runtime_workers(rt);
     e->workers = pool_zalloc(e->worker_count * sizeof *e->workers);
     e->logins = login_set_new(LOGINS_MAX);
+    e->disabled = disabled_set_new(DISABLED_MAX);
     e->limits = limit_new(BUCKETS_MAX);
     read_settings(e);
     if (find_ops(e, fault, room) != ERR_OK || static_load(e, fault, room) != ERR_OK) {
@@ -130,6 +134,13 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     return e;
 }
 
+static bool find_service(const edge_t *e, const char *name, int *out, char *fault, size_t room) {
+    *out = script_service(e->script, name);
+    if (*out < 0)
+        snprintf(fault, room, "no Lua service %s", name);
+    return *out >= 0;
+}
+
 int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room) {
     size_t n;
     const route_t *all = routes_all(&n);
@@ -143,12 +154,10 @@ int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room) {
             return ERR_INTERNAL;
         }
     }
-    e->call_service = script_service(script, "call");
-    if (e->call_service < 0) {
-        snprintf(fault, room, "no Lua service call");
-        return ERR_INTERNAL;
-    }
-    return ERR_OK;
+    return find_service(e, "call", &e->call_service, fault, room) &&
+                   find_service(e, "operator", &e->operator_service, fault, room)
+               ? ERR_OK
+               : ERR_INTERNAL;
 }
 
 void edge_start(edge_t *e) {
@@ -168,6 +177,7 @@ void edge_free(edge_t *e) {
     block_unref(e->openapi);
     edge_functions_free(e);
     login_set_free(e->logins);
+    disabled_set_free(e->disabled);
     limit_free(e->limits);
     pool_free(e->workers, e->worker_count * sizeof *e->workers);
     pool_free(e, sizeof *e);

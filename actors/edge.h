@@ -3,6 +3,7 @@
  * nobody above includes it. */
 #pragma once
 #include "actors/conn.h"
+#include "actors/disabled.h"
 #include "actors/limit.h"
 #include "actors/login.h"
 #include "actors/routes.h"
@@ -27,6 +28,7 @@ enum edge_verb {
     VERB_UNFOLLOW,        /* to inbox: this viewer must not see it any more */
     VERB_SWEEP,
     VERB_LOADED,
+    VERB_LOADED_INACTIVE,
     VERB_READYZ,
     VERB_REPORT, /* the reporter's answer; cookie = serial */
     VERB_SEEN,   /* inbox to seen: a user has no socket any more */
@@ -82,6 +84,7 @@ typedef struct edge {
 
     token_keys_t tokens;
     login_set_t *logins;
+    disabled_set_t *disabled;
     limit_t *limits;
     edge_file_t *files;
     size_t file_count;
@@ -98,13 +101,13 @@ typedef struct edge {
     uint8_t silent_visits; /* so many visits without a byte before the kernel is asked */
     bool visible_to_all;
     int service[ROUTE_STATS]; /* of each route */
-    int call_service;
-    int op_revoked, op_seen, op_presence, op_ping;
+    int call_service, operator_service;
+    int op_revoked, op_inactive, op_seen, op_presence, op_ping;
 
     uint64_t bodies_max;
     _Atomic uint64_t body_bytes; /* of requests that are being received or answered */
     _Atomic bool draining;
-    _Atomic bool loaded;         /* the revoked logins have been read */
+    _Atomic bool loaded;         /* revoked logins and disabled users have been read */
     _Atomic int64_t store_ok_ms; /* when the store last answered the readiness question */
 } edge_t;
 

@@ -2,6 +2,7 @@
  * for signals, and takes it apart in reverse. TERM drains and exits 0, a second TERM exits at once;
  * HUP reloads the scripts. */
 #include "actors/chat.h"
+#include "actors/console_user.h"
 #include "actors/edge.h"
 #include "actors/hub.h"
 #include "admin/console.h"
@@ -237,7 +238,10 @@ static bool verify_operator(void *conf, slice_t password, slice_t hash) {
 static int open_console(node_t *n) {
     say(n, "cannot make the console");
     n->console = console_new(n->rt, n->conf, verify_operator, n->conf);
-    return n->console ? ERR_OK : ERR_BUSY;
+    if (!n->console)
+        return ERR_BUSY;
+    console_user_add(n->console, n->edge);
+    return ERR_OK;
 }
 
 static int node_start(node_t *n) {

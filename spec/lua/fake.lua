@@ -41,7 +41,7 @@ end
 
 local function load_ops()
     local ops = {}
-    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call"} do load_file(ops, "ops/" .. file .. ".sql") end
+    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call", "operator"} do load_file(ops, "ops/" .. file .. ".sql") end
     for _, op in pairs(ops) do
         op.params = {}
         for _, s in ipairs(op.statements) do
@@ -53,7 +53,9 @@ end
 
 local function migrate(db)
     local text = {}
-    for line in lines_of "migrations/0001.sql" do text[#text + 1] = line:gsub("%-%-.*", "") end
+    for _, file in ipairs {"0001", "0002"} do
+        for line in lines_of("migrations/" .. file .. ".sql") do text[#text + 1] = line:gsub("%-%-.*", "") end
+    end
     for _, s in ipairs(statements(table.concat(text, "\n"))) do assert(db:execute(s)) end
 end
 
@@ -303,7 +305,7 @@ local function globals_of(w)
             w.pushes[#w.pushes + 1] = {to = {user}, device = device, type = type, data = copy(data)}
             w.events[#w.events + 1] = {kind = "push", type, data.action}
         end},
-        sockets = {kick = record "kick"}, login = {revoke = record "revoke"},
+        sockets = {kick = record "kick"}, login = {revoke = record "revoke", disable = record "disable", enable = record "enable"},
         conversation = {changed = record "changed", post = function(conversation, sender, type, content, cid)
             if w.post_fails and w.post_fails > 0 then
                 w.post_fails = w.post_fails - 1
@@ -311,7 +313,7 @@ local function globals_of(w)
             end
             w.posts[#w.posts + 1] = {conversation = conversation, sender = sender, type = type, content = copy(content), cid = cid}
             return {id = #w.posts, seq = #w.posts}
-        end}, presence = {drop = record "drop"},
+        end}, presence = {drop = record "drop", online = function(user) return w.online[user] ~= nil end},
     }
 end
 

@@ -20,3 +20,7 @@ SELECT u.id, u.last_seen_ms,
        EXISTS (SELECT 1 FROM contact c WHERE c.user = :viewer AND c.peer = u.id) AS contact,
        EXISTS (SELECT 1 FROM block b WHERE b.user = u.id AND b.peer = :viewer) AS blocked
 FROM user u WHERE u.id IN (SELECT value FROM json_each(:users)) ORDER BY u.id;
+
+-- Users who may not use their accounts.
+-- name: users_inactive read
+SELECT id FROM user WHERE status <> 'active';

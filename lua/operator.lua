@@ -1,0 +1,65 @@
+-- operator: what an operator sees and does of users by the console (PROTOCOL.md section 4, Disabling). No route leads here.
+-- Rules an operator may want to change:
+local SESSIONS_SHOWN <const> = 1000 -- token families in one list
+local REVOKED_AT_ONCE <const> = 200 -- in one round; rounds follow until all are revoked
+
+-- Who is meant: a number is an id, all else a username.
+local function user_of(who)
+    local id = who:find("^%d+$") and #who <= 15 and math.tointeger(tonumber(who)) or 0
+    local row = store.run("operator_user", {id = id, name = who:lower()})[1]
+    return row or fail("not_found", "there is no such user")
+end
+
+local function show(_, req)
+    local row = user_of(req.who)
+    row.online = presence.online(row.id)
+    return row
+end
+
+-- ---- the state of an account ----
+
+-- A login that is being made meanwhile is refused by login.disable, which comes after the store knows.
+local function set_status(who, status)
+    local row = user_of(who)
+    store.run("user_status", {user = row.id, status = status})
+    if status == "active" then login.enable(row.id) else login.disable(row.id) end
+    log.info("user " .. row.id .. " is " .. status .. " now")
+    return {id = row.id, username = row.username, before = row.status, status = status}
+end
+
+local function disable(_, req) return set_status(req.who, "disabled") end
+local function freeze(_, req) return set_status(req.who, "frozen") end
+local function enable(_, req) return set_status(req.who, "active") end
+
+-- ---- logins ----
+
+local function sessions(_, req)
+    local user = user_of(req.who).id
+    return store.run("login_list", {user = user, since = now() - conf("auth.refresh_ttl"), limit = SESSIONS_SHOWN})
+end
+
+-- Their tokens are worth nothing from now on, their sockets close.
+local function revoke_some(user, family)
+    local rows = store.run("login_live", {user = user, family = family, limit = REVOKED_AT_ONCE})
+    local steps = {}
+    for i, row in ipairs(rows) do steps[i] = {"login_revoke", {fam = row.family, now = now()}} end
+    if #steps > 0 then store.batch(steps) end
+    for _, row in ipairs(rows) do login.revoke(row.family, user) end
+    return #rows
+end
+
+local function revoke(_, req)
+    local user, count = user_of(req.who).id, 0
+    repeat
+        local some = revoke_some(user, req.family or 0)
+        count = count + some
+    until some < REVOKED_AT_ONCE
+    if count == 0 and req.family then fail("not_found", "this user has no such session, or it is revoked already") end
+    return {id = user, revoked = count}
+end
+
+return {
+    name = "operator", version = 1,
+    init = function() return {} end,
+    on = {show = show, disable = disable, freeze = freeze, enable = enable, sessions = sessions, revoke = revoke},
+}
