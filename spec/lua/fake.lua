@@ -41,7 +41,9 @@ end
 
 local function load_ops()
     local ops = {}
-    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call", "operator"} do load_file(ops, "ops/" .. file .. ".sql") end
+    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call", "operator"} do
+        load_file(ops, "ops/" .. file .. ".sql")
+    end
     for _, op in pairs(ops) do
         op.params = {}
         for _, s in ipairs(op.statements) do
