@@ -161,6 +161,8 @@ static void sweep(actor_t *self, edge_worker_t *w) {
         }
     if (atomic_load_explicit(&w->edge->draining, memory_order_relaxed))
         drain_some(w);
+    else
+        w->drain_total = 0;
 }
 
 /* Shared tables forget what is over; one worker does it for all. */

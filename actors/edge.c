@@ -170,6 +170,10 @@ void edge_drain(edge_t *e) {
     live_now(e);
 }
 
+void edge_undrain(edge_t *e) {
+    atomic_store(&e->draining, false);
+}
+
 void edge_free(edge_t *e) {
     if (!e)
         return;

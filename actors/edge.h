@@ -132,7 +132,8 @@ void edge_start(edge_t *e);
 bool edge_ready(const edge_t *e);
 /* Any thread: /readyz 503, handshakes 503, sockets 1012 over drain.time. */
 void edge_drain(edge_t *e);
-void edge_free(edge_t *e); /* after runtime_stop */
+void edge_undrain(edge_t *e); /* any thread: back to normal, as far as sockets are left */
+void edge_free(edge_t *e);    /* after runtime_stop */
 
 /* --- conn_http.c --- */
 void http_request(conn_t *c, const http_request_t *req);

@@ -3,6 +3,7 @@
  * others ask of it there. One striped table says, for every thread, on which workers a user has
  * sockets; its stripes' locks are held for one look. Sending to hubs is in hub_push.c. */
 #include "actors/chat.h"
+#include "actors/console_conn.h"
 #include "actors/conversation.h"
 #include "actors/edge.h"
 #include "actors/hub_in.h"
@@ -253,6 +254,9 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         break;
     case VERB_KICK:
         kick(h, m);
+        break;
+    case VERB_CONNS:
+        console_conn_rows(self, m);
         break;
     case MSG_STOP:
         actor_exit(self, ERR_OK);

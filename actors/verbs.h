@@ -24,6 +24,7 @@ enum verb {
     VERB_FANOUT, /* messages of one conversation to everybody on this worker who should have them */
     VERB_DELIVER, /* a ready frame to named users' sockets on this worker */
     VERB_KICK,    /* close sockets of a user, device or login */
+    VERB_CONNS,   /* request of the console: list sockets (console_conn.h) */
     /* to a conn */
     VERB_REPLY, /* any answer a conn waits for; the cookie says which */
     VERB_TICK,

@@ -2,6 +2,7 @@
  * for signals, and takes it apart in reverse. TERM drains and exits 0, a second TERM exits at once;
  * HUP reloads the scripts. */
 #include "actors/chat.h"
+#include "actors/console_conn.h"
 #include "actors/console_user.h"
 #include "actors/edge.h"
 #include "actors/hub.h"
@@ -241,6 +242,7 @@ static int open_console(node_t *n) {
     if (!n->console)
         return ERR_BUSY;
     console_user_add(n->console, n->edge);
+    console_conn_add(n->console, n->edge);
     return ERR_OK;
 }
 

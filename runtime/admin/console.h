@@ -136,10 +136,11 @@ void console_live(console_call_t *call, uint32_t seconds);
 /* `ask` runs in a thread actor of the console's (it is no worker: no worker-local tables, no
  * policies) and makes exactly one request with this verb and cookie: actor_request,
  * actor_request_key, script_call, store_run, ... or, when all is done by messages that nobody
- * answers, actor_refuse(self, ERR_OK, verb, cookie). `arg`: its copy of the `size` bytes given.
- * When it could not start within timeout_ms it never runs; give the request the timeout_ms too. */
+ * answers, calls console_asked. `arg`: its copy of the `size` bytes given. When it could not start
+ * within timeout_ms it never runs; give the request the timeout_ms too. */
 typedef void (*console_ask_t)(actor_t *self, uint32_t verb, uint64_t cookie, const void *arg,
                               uint32_t timeout_ms);
+void console_asked(actor_t *self, uint32_t verb, uint64_t cookie); /* an answer without a request */
 /* Back in the console's thread: err of the reply, ERR_TIMEOUT when nobody answered; reply: borrowed
  * for the call, NULL with ERR_TIMEOUT and ERR_BUSY of the console's own. It may ask again. When the
  * operator has left meanwhile it is not called. */

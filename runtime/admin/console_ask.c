@@ -40,6 +40,12 @@ static void ask_now(actor_t *self, console_t *c, const msg_t *m) {
         q->ask(self, VERB_ANSWER, q->id, q->arg, q->timeout_ms);
 }
 
+void console_asked(actor_t *self, uint32_t verb, uint64_t cookie) {
+    msg_t *m = msg_new(verb, 0);
+    m->cookie = cookie;
+    actor_send(self, actor_self(self), m);
+}
+
 static void relay_batch(actor_t *self, void *state, msg_t **m, size_t n) {
     console_t *c = *(console_t **)state;
     for (size_t i = 0; i < n; i++) {

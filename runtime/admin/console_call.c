@@ -259,6 +259,8 @@ void console_call_start(session_t *s, slice_t line) {
     if (!ok)
         console_fail(call, ERR_BAD_REQUEST, "the line is no UTF-8");
     ok = ok && split(call, line);
+    if (!ok) /* its words are not known: a program still wants what it reads */
+        call->json = memmem(line.at, line.len, "--json", 6) != NULL;
     bool found = ok && find_command(call);
     ok = check_options(call) && found && allowed(call) && check_words(call);
     if (ok) {

@@ -109,3 +109,6 @@ typedef struct net_life {
     uint32_t probes;        /* unanswered window probes or retransmits */
 } net_life_t;
 void net_life(net_conn_t *c, net_life_t *out);
+/* Bytes of the socket so far, as the kernel counts them (TLS and HTTP included): received, and
+ * acknowledged by the peer. A system call. */
+void net_traffic(const net_conn_t *c, uint64_t *in, uint64_t *out);

@@ -53,3 +53,10 @@ void net_life(net_conn_t *c, net_life_t *out) {
     out->zero_window = t.zero_window;
     out->probes = t.probes;
 }
+
+void net_traffic(const net_conn_t *c, uint64_t *in, uint64_t *out) {
+    tcp_facts_t t = {0};
+    tcp_facts(c->fd, &t);
+    *in = t.received;
+    *out = t.acked;
+}

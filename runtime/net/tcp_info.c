@@ -13,6 +13,7 @@ bool tcp_facts(int fd, tcp_facts_t *out) {
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &t, &len) != 0)
         return false;
     out->acked = t.tcpi_bytes_acked;
+    out->received = t.tcpi_bytes_received;
     out->last_ack_ms = t.tcpi_last_ack_recv;
     out->probes = t.tcpi_probes > t.tcpi_retransmits ? t.tcpi_probes : t.tcpi_retransmits;
     bool closed = KNOWS(len, tcpi_snd_wnd) ? t.tcpi_snd_wnd == 0 : t.tcpi_probes > 0;

@@ -6,6 +6,7 @@
 
 typedef struct tcp_facts {
     uint64_t acked;       /* bytes that the peer acknowledged */
+    uint64_t received;    /* bytes that came from it */
     uint32_t last_ack_ms; /* so long ago an acknowledgement came, of a probe too */
     uint32_t probes;      /* unanswered window probes or retransmits */
     bool zero_window;     /* bytes wait and the peer's window is closed */
