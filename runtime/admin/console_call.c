@@ -80,6 +80,7 @@ static void add_option(console_call_t *call, slice_t word) {
     size_t n = eq ? (size_t)(eq - word.at) : word.len;
     option_t o = {{word.at + 2, n - 2}, {eq ? eq + 1 : "", eq ? word.len - n - 1 : 0}};
     call->options[call->option_count++] = o;
+    call->json |= slice_eq(o.name, SLICE("json")); /* whatever else is wrong with the line */
 }
 
 /* ERR_OK, or a failed call. */
@@ -156,7 +157,7 @@ static bool check_options(console_call_t *call) {
         option_t *o = &call->options[i];
         int64_t rows;
         if (slice_eq(o->name, SLICE("json"))) {
-            call->json = true;
+            continue;
         } else if (slice_eq(o->name, SLICE("rows"))) {
             if (!text_to_int(o->value, &rows) || rows < 1 || rows > CONSOLE_ROWS_MAX) {
                 console_fail(call, ERR_BAD_REQUEST, "--rows=N: 1 to %d", CONSOLE_ROWS_MAX);
