@@ -209,6 +209,15 @@ static int changed_done(lua_State *L, const msg_t *reply, int64_t arg) {
     return 0;
 }
 
+/* conversation.changing(id), before a write: should nobody call `changed` after it, its actor reads
+ * the facts again by itself. Not taken: nothing may be written. */
+static int conversation_changing(lua_State *L) {
+    actor_t *self = script_self(L);
+    int64_t id = luaL_checkinteger(L, 1);
+    int err = actor_send_key(self, KIND_CONVERSATION, (uint64_t)id, msg_new(VERB_CHANGING, 0));
+    return err == ERR_OK ? 0 : script_fail(L, ERR_BUSY, NULL);
+}
+
 /* conversation.changed(id): its actor has read the changed facts when this returns. */
 static int conversation_changed(lua_State *L) {
     int64_t id = luaL_checkinteger(L, 1);
@@ -278,6 +287,7 @@ static const script_function_t *own_functions(size_t *count) {
         {"sockets", "kick", (void *)sockets_kick, NULL},
         {"push", "users", (void *)push_users, NULL},
         {"push", "device", (void *)push_device, NULL},
+        {"conversation", "changing", (void *)conversation_changing, NULL},
         {"conversation", "changed", (void *)conversation_changed, NULL},
         {"conversation", "post", (void *)conversation_post, NULL},
         {"presence", "online", (void *)presence_online, NULL},

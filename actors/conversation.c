@@ -112,6 +112,18 @@ static void changed(conv_t *c, msg_t *m) {
         conv_load(c);
 }
 
+/* The longest that a rule may still be at its change: script.timeout, and the store's answer. */
+static void changing(conv_t *c) {
+    if (!c->doubt_timer)
+        c->doubt_timer = actor_after(c->self, CONVERSATION_DOUBT_MS, VERB_CONV_DOUBT, 0);
+}
+
+static void doubt(conv_t *c) {
+    c->doubt_timer = 0;
+    if (!c->loading)
+        conv_load(c);
+}
+
 static bool at_rest(const conv_t *c) {
     return !c->loading && !c->recover && !c->catching && !c->flight && !c->folding &&
            !(c->sends.count | c->held.count | c->askers.count | c->refused.count |
@@ -174,6 +186,12 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         break;
     case VERB_CHANGED:
         changed(c, m);
+        break;
+    case VERB_CHANGING:
+        changing(c);
+        break;
+    case VERB_CONV_DOUBT:
+        doubt(c);
         break;
     case VERB_CONV_FLUSH:
         c->flush_timer = 0;

@@ -54,7 +54,11 @@ typedef struct conversation_recalled {
     int64_t change;
 } conversation_recalled_t;
 
-/* VERB_CHANGED, a request without data: answered when the changed facts have been read. */
+/* VERB_CHANGED, a request without data: answered when the changed facts have been read.
+ * VERB_CHANGING, without data and answer, before the write: whatever becomes of the change and of
+ * who makes it (its outcome unknown, its script killed, its VERB_CHANGED refused), the facts are
+ * read again within CONVERSATION_DOUBT_MS. */
+enum { CONVERSATION_DOUBT_MS = 10000 };
 
 /* --- fan-out: VERB_FANOUT from a conversation to each hub with receivers. The body is one block
  * with the ready frames (heads included). Between a conversation and a hub nothing is lost or

@@ -26,7 +26,8 @@ enum conversation_verb {
     VERB_CONV_LOOKED, /* whether a message is recalled */
     VERB_CONV_FLUSH,  /* timer: read pushes */
     VERB_CONV_RESEND, /* timer: a hub was full */
-    VERB_CONV_RELOAD  /* timer: the store did not answer */
+    VERB_CONV_RELOAD, /* timer: the store did not answer */
+    VERB_CONV_DOUBT   /* timer: a change was announced; did it come? */
 };
 
 enum {
@@ -99,7 +100,7 @@ typedef struct conv {
     int64_t low;          /* of a single chat */
     /* seqs: the store has 1..latest as far as we know; 1..fanned are on their way to the hubs */
     int64_t latest, fanned, folded, fold_next, at_ms;
-    uint64_t used_ns, resend_timer, reload_timer, flush_timer;
+    uint64_t used_ns, resend_timer, reload_timer, flush_timer, doubt_timer;
     ring_t held;    /* wait for facts, in order */
     ring_t askers;  /* VERB_CHANGED; the first `covered` wait for the load under way */
     ring_t sends;   /* the first `flight` are a batch, the others will be */

@@ -11,6 +11,7 @@ enum verb {
     VERB_SEND = MSG_USER, /* request: store a message */
     VERB_RECALL,          /* request */
     VERB_READ,            /* request: move a read position */
+    VERB_CHANGING,        /* from group/contact rules: they are about to change facts */
     VERB_CHANGED, /* from group/contact rules: facts changed in the store: read them again, then
                      push */
     /* to an inbox actor (key = user id) */

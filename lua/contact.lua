@@ -152,10 +152,16 @@ local function block_list(_, req)
     return page.answer(p, rows, shape.blocked, function(row) return row.id end)
 end
 
--- Their single chat, if there is one, must know of the block before the caller's answer.
-local function block_changed(req, peer, action)
+-- Their single chat, if there is one; it is told that a block may change (conversation.changing).
+local function single_changing(req, peer)
     local low, high = math.min(req.user, peer), math.max(req.user, peer)
     local single = store.run("single_find", {low = low, high = high})[1]
+    if single then conversation.changing(single.id) end
+    return single
+end
+
+-- Their single chat must know of the block before the caller's answer.
+local function block_changed(req, peer, single, action)
     if single then conversation.changed(single.id) end
     tell(req, req.user, peer, action)
 end
@@ -164,18 +170,20 @@ local function block(_, req)
     local peer = check.id(req.body.user_id)
     if peer == req.user then fail("bad_request", "invalid user id") end
     if not store.run("user_get", {user = peer})[1] then fail("not_found", "target user not found") end
+    local single = single_changing(req, peer)
     local _, info = store.run("block_add", {user = req.user, peer = peer, now = now()})
     if info.changed > 0 then
         presence.drop(peer, req.user) -- the blocked one sees the blocker no more
-        block_changed(req, peer, "blocked")
+        block_changed(req, peer, single, "blocked")
     end
     return {data = {}}
 end
 
 local function unblock(_, req)
     local peer = path.user(req)
+    local single = single_changing(req, peer)
     local _, info = store.run("block_remove", {user = req.user, peer = peer})
-    if info.changed > 0 then block_changed(req, peer, "unblocked") end
+    if info.changed > 0 then block_changed(req, peer, single, "unblocked") end
     return {data = {}}
 end
 

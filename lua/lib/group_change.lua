@@ -23,6 +23,7 @@ local function rewrite(req, facts, values)
         if values[field] ~= nil and values[field] ~= facts[field] then row[field], changed = values[field], true end
     end
     if changed then
+        tell.changing(facts.id)
         store.run("group_update", row)
         tell.changed(facts.id)
         tell.all(req, facts.id, "updated")
@@ -60,6 +61,7 @@ change.mute_all = {
 change.dissolve = {
     run = function(req, facts)
         if facts.status ~= "dissolved" then
+            tell.changing(facts.id)
             store.run("group_dissolve", {conversation = facts.id})
             tell.changed(facts.id)
             tell.all(req, facts.id, "dissolved")

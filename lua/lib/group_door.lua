@@ -27,6 +27,7 @@ end
 local function let_in(req, id, users, action, more)
     local list = {more, {"members_add", {conversation = id, ids = json.encode(users), now = now()}}}
     if not more then list = {list[2]} end
+    tell.changing(id)
     if not store.batch(list) then return nil end
     tell.changed(id)
     tell.created(req, id, users)

@@ -22,6 +22,7 @@ local members = {}
 
 -- Access ends at once: the conversation knows before anybody is told.
 local function take_out(req, facts, user, action)
+    tell.changing(facts.id)
     store.batch {
         {"member_remove", {conversation = facts.id, user = user}},
         {"member_forget_acks", {conversation = facts.id, user = user}},
@@ -57,6 +58,7 @@ members.role = {
     run = function(req, facts, values)
         local member = object(req, facts, values.user)
         if member.role ~= values.role then
+            tell.changing(facts.id)
             store.run("member_role", {conversation = facts.id, user = values.user, role = values.role})
             tell.changed(facts.id)
             tell.members(req, facts.id, "role", {values.user}, {role = values.role})
@@ -70,6 +72,7 @@ members.transfer = {
     body = function(req) return check.id(req.body.user_id) end,
     run = function(req, facts, user)
         object(req, facts, user)
+        tell.changing(facts.id)
         store.batch {
             {"member_role", {conversation = facts.id, user = req.user, role = "admin"}},
             {"member_role", {conversation = facts.id, user = user, role = "owner"}},
@@ -92,6 +95,7 @@ members.mute = {
     run = function(req, facts, values)
         local member = object(req, facts, values.user)
         if member.muted_until_ms ~= values.until_ms then
+            tell.changing(facts.id)
             store.run("member_mute", {conversation = facts.id, user = values.user, until_ms = values.until_ms})
             tell.changed(facts.id)
             tell.members(req, facts.id, values.until_ms > 0 and "muted" or "unmuted", {values.user}, {until_ms = values.until_ms})

@@ -5,6 +5,9 @@ local shape = require "lib.shape"
 
 local tell = {}
 
+-- Before facts are written: should this handler end before `changed`, the conversation reads them by itself a little later.
+function tell.changing(id) conversation.changing(id) end
+
 -- Makes the conversation's actor read the changed facts; returns when it has.
 function tell.changed(id) conversation.changed(id) end
 

@@ -180,11 +180,11 @@ struct worker {
     bool holds;
     worker_t *next_thread;
     struct {
-        uint64_t until_ns; /* of a thread actor: its batch takes so long */
-        uint64_t hook_ns;  /* when the turn hooks want to be called again */
-        bool works;        /* what it sends now leaves at until_ns */
-        bool dirty;        /* the turn hooks are due */
-    } sim;                 /* the deterministic mode (sim.h) */
+        uint64_t hook_ns;        /* when the turn hooks want to be called again */
+        struct sim_fiber *fiber; /* of a thread actor */
+        bool works;              /* its fiber runs now */
+        bool dirty;              /* the turn hooks are due */
+    } sim;                       /* the deterministic mode (sim.h) */
     _Atomic bool ended;
     uv_loop_t loop;
     uv_async_t async;

@@ -8,7 +8,6 @@
 
 #define BEGIN_NS 1000000000000u /* so long ago the machine was started */
 #define STEP_US  50             /* a step takes up to so long */
-#define PORT_US  2000           /* a port's work, unless sim_faults says otherwise */
 #define LATE_MS  20             /* a machine that is busy elsewhere: a sleep that lasts longer */
 
 /* --- chance --- */
@@ -123,20 +122,8 @@ static worker_t *home_of(const actor_t *a) {
     return atomic_load_explicit(&((actor_t *)a)->worker, memory_order_relaxed);
 }
 
-static uint64_t port_ns(const runtime_t *rt) {
-    const sim_node_t *n = rt->sim;
-    return 1 + sim_below(n->world, (n->faults.port_us ? n->faults.port_us : PORT_US) * 1000);
-}
-
-/* A port that still works on its last batch looks at its mailbox when that is done. */
 void sim_ready(runtime_t *rt, actor_t *a) {
-    sim_t *s = rt->sim->world;
-    worker_t *w = home_of(a);
-    if (w->is_thread && w->sim.until_ns > s->now_ns)
-        sim_event_add(
-            s, (sim_event_t){.at_ns = w->sim.until_ns, .kind = SIM_READY, .rt = rt, .actor = a});
-    else
-        add_ready(s, a);
+    add_ready(rt->sim->world, a);
 }
 
 static void drop_ready(sim_t *s, const runtime_t *rt) {
@@ -212,11 +199,10 @@ static void crash(sim_t *s, actor_t *a) {
         actor_exit(a, ERR_INTERNAL);
 }
 
-static void work(worker_t *w, actor_t *a) {
-    w->sim.until_ns = w->now_ns + port_ns(w->rt);
-    w->sim.works = true;
-    thread_turn(w, a);
-    w->sim.works = false;
+void sim_resume(worker_t *w) {
+    worker_t *outer = become(w);
+    sim_fiber_go(w);
+    become(outer);
 }
 
 static void run(sim_t *s, actor_t *a) {
@@ -227,7 +213,7 @@ static void run(sim_t *s, actor_t *a) {
     crash(s, a);
     rt->conf.slice_msgs = 1 + (uint32_t)sim_below(s, rt->sim->slice_msgs);
     if (w->is_thread) {
-        work(w, a);
+        sim_work(w, a);
     } else {
         w->sim.dirty = true;
         actor_run(w, a);
@@ -325,7 +311,7 @@ void sim_run(sim_t *s, uint64_t ms) {
 
 bool sim_busy(const sim_t *s) {
     for (uint32_t i = 0; i < s->event_count; i++)
-        if (s->events[i].kind != SIM_CALL)
+        if (s->events[i].kind == SIM_RESUME)
             return true;
     return s->ready_count > 0;
 }
@@ -351,6 +337,7 @@ void sim_end(runtime_t *rt) {
     drop_ready(rt->sim->world, rt);
     for (worker_t *t = rt->threads; t; t = t->next_thread) {
         worker_t *outer = become(t);
+        sim_fiber_free(t);
         if (t->only)
             worker_sweep(t);
         become(outer);

@@ -4,8 +4,9 @@
  * worker's turn ends, or which event happens; when nothing is ready the clock goes to the next
  * timer. The actors, ports and scripts are the real ones. The same seed gives the same run.
  *
- * A thread actor (a port) is an actor like any other here: it does its work at once and in one
- * piece, its answers leave a while later, and until then it takes nothing new.
+ * A thread actor (a port) is an actor like any other here, but for one thing: where its thread
+ * might be held up (before it begins, before it sends, where it calls sim_pause) the others go on
+ * for a while of chance.
  *
  * Used by spec/sim and by spec/runtime/sched/sim_spec.c; one thread. */
 #pragma once
@@ -43,15 +44,18 @@ void sim_after(sim_t *s, runtime_t *rt, uint64_t delay_ns, void (*fn)(void *arg)
 void sim_enter(runtime_t *rt, uint32_t worker, void (*fn)(void *arg), void *arg);
 /* Is anybody ready, and does anything wait for its answer or its delivery? Timers do not count. */
 bool sim_busy(const sim_t *s);
-/* Messages that ports of this runtime have sent and that have not left them yet. */
-uint64_t sim_flying(const runtime_t *rt);
+/* Is a port of this runtime in the middle of its work? */
+bool sim_aside(const runtime_t *rt);
+/* Called inside a port where it would block (a sync of the disk): up to most_us pass, 0: what
+ * sim_faults says. Elsewhere nothing happens. */
+void sim_pause(uint64_t most_us);
 
 /* --- faults, each by chance per million --- */
 typedef struct sim_faults {
     uint32_t full; /* an ordinary message is refused as if the mailbox were full */
     uint32_t kill; /* an actor whose class `kills` allows crashes after its slice */
     bool (*kills)(const actor_class_t *cls);
-    uint64_t port_us; /* a port's work takes up to so long; 0: 2,000 */
+    uint64_t port_us; /* a port is held up so long at most, each time; 0: 2,000 */
 } sim_faults_t;
 void sim_faults(runtime_t *rt, const sim_faults_t *f);
 

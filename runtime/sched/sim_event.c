@@ -45,29 +45,14 @@ bool sim_event_due(const sim_t *s) {
     return s->event_count && s->events[0].at_ns <= s->now_ns;
 }
 
-static void drop(sim_event_t *e) {
-    if (e->kind == SIM_POST)
-        msg_free(e->m);
-}
-
 void sim_event_drop(sim_t *s, const runtime_t *rt) {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < s->event_count; i++)
-        if (s->events[i].rt == rt)
-            drop(&s->events[i]);
-        else
+        if (s->events[i].rt != rt)
             s->events[kept++] = s->events[i];
     s->event_count = kept;
     for (uint32_t i = kept / 2; i-- > 0;)
         sift_down(s, i);
-}
-
-/* The sender counted it as sent when it sent it. */
-static void arrive(sim_event_t *e) {
-    if (mailbox_push(e->rt, e->to, e->m)) {
-        COUNT(e->rt, NULL, refused, 1);
-        msg_free(e->m);
-    }
 }
 
 void sim_event_run(sim_t *s) {
@@ -76,33 +61,14 @@ void sim_event_run(sim_t *s) {
     sift_down(s, 0);
     if (e.kind == SIM_CALL)
         e.fn(e.arg);
-    else if (e.kind == SIM_POST)
-        arrive(&e);
     else
-        sim_ready(e.rt, e.actor);
+        sim_resume(e.worker);
 }
 
 void sim_after(sim_t *s, runtime_t *rt, uint64_t delay_ns, void (*fn)(void *arg), void *arg) {
     sim_event_add(
         s, (sim_event_t){
                .at_ns = s->now_ns + delay_ns, .kind = SIM_CALL, .rt = rt, .fn = fn, .arg = arg});
-}
-
-bool sim_holds_back(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m) {
-    if (!w || !w->sim.works)
-        return false;
-    sim_event_add(
-        rt->sim->world,
-        (sim_event_t){.at_ns = w->sim.until_ns, .kind = SIM_POST, .rt = rt, .to = to, .m = m});
-    return true;
-}
-
-uint64_t sim_flying(const runtime_t *rt) {
-    const sim_t *s = rt->sim->world;
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < s->event_count; i++)
-        n += s->events[i].kind == SIM_POST && s->events[i].rt == rt;
-    return n;
 }
 
 /* --- between nodes --- */

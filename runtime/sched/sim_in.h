@@ -6,17 +6,18 @@
 
 /* What happens at a moment of the logical clock; those of one moment in the order in which they
  * were asked for. */
-typedef enum sim_kind { SIM_CALL, SIM_READY, SIM_POST } sim_kind_t;
+#define SIM_PORT_US 2000 /* a port's pause, unless sim_faults says otherwise */
+typedef enum sim_kind { SIM_CALL, SIM_RESUME } sim_kind_t;
 typedef struct sim_event {
     uint64_t at_ns, order;
     sim_kind_t kind;
     runtime_t *rt; /* whose end drops it; NULL: nobody's */
     void (*fn)(void *arg);
     void *arg;
-    actor_t *actor; /* SIM_READY: its token is here */
-    actor_ref_t to; /* SIM_POST */
-    msg_t *m;
+    worker_t *worker; /* SIM_RESUME: whose port goes on */
 } sim_event_t;
+
+typedef struct sim_fiber sim_fiber_t;
 
 struct sim {
     uint64_t now_ns, random, trace, steps, order;
@@ -36,6 +37,7 @@ typedef struct sim_node {
 } sim_node_t;
 
 /* --- sim.c, called by the scheduler --- */
+void sim_resume(worker_t *w); /* its fiber */
 void sim_made(runtime_t *rt);
 void sim_ready(runtime_t *rt, actor_t *a); /* takes its token */
 bool sim_refuses(runtime_t *rt);           /* a seeded FULL */
@@ -49,5 +51,9 @@ void sim_event_add(sim_t *s, sim_event_t e);
 bool sim_event_due(const sim_t *s);
 void sim_event_run(sim_t *s); /* the first one */
 void sim_event_drop(sim_t *s, const runtime_t *rt);
-/* true: a port's answer, which leaves when its work is done; m is taken. */
-bool sim_holds_back(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m);
+
+/* --- sim_fiber.c --- */
+void sim_work(worker_t *w, actor_t *a); /* a port's turn, or its first part */
+void sim_fiber_go(worker_t *w);         /* it goes on */
+void sim_fiber_free(worker_t *w);
+void sim_pass(worker_t *w); /* it is about to send */

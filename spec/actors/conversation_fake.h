@@ -497,6 +497,10 @@ static bool has_waiting(int64_t n) {
     return n <= 0;
 }
 
+static bool has_loads(int64_t n) {
+    return port.loads >= n;
+}
+
 static int recall_as(int64_t user, const row_t *row, const char *device) {
     return recall_of(user, row->id, row->seq, row->sender, row->at_ms, device);
 }

@@ -339,6 +339,19 @@ SPEC("who loses membership before `changed` is answered cannot send after it") {
     close_stage();
 }
 
+SPEC("an announced change is found even when nobody says that it has been made") {
+    open_stage(2);
+    SENT(send_as(40, "a"), 1);
+    runtime_send_key(rt, KIND_CONVERSATION, CONVERSATION, msg_new(VERB_CHANGING, 0));
+    SENT(send_as(40, "b"), 2);
+    db.member_count = 2; /* written, and the rule's script ends there */
+    int loads = port.loads;
+    ahead_ns += (CONVERSATION_DOUBT_MS + 100) * 1000000ull;
+    CHECK(wait_until(has_loads, loads + 1));
+    REFUSED(send_as(40, "c"), ERR_NOT_MEMBER, "sender not in conversation");
+    close_stage();
+}
+
 SPEC("a reload keeps the next seq and the read positions of sends") {
     open_stage(2);
     SENT(send_as(28, "a"), 1);

@@ -308,7 +308,9 @@ local function globals_of(w)
             w.events[#w.events + 1] = {kind = "push", type, data.action}
         end},
         sockets = {kick = record "kick"}, login = {revoke = record "revoke", disable = record "disable", enable = record "enable"},
-        conversation = {changed = record "changed", post = function(conversation, sender, type, content, cid)
+        conversation = {changing = function()
+            if w.changing_fails then error(setmetatable({code = "busy", text = "server busy"}, FAIL), 0) end
+        end, changed = record "changed", post = function(conversation, sender, type, content, cid)
             if w.post_fails and w.post_fails > 0 then
                 w.post_fails = w.post_fails - 1
                 error(setmetatable({code = "busy", text = "server busy"}, FAIL), 0)

@@ -28,6 +28,15 @@ describe("group members", function()
         return {d.action, d.user_ids, d.operator_id, d.role, d.until_ms, d.nickname, d.request_id, d.member_count}
     end
 
+    it("a change that the conversation cannot be told of is not made", function()
+        local before = get(owner)
+        w.changing_fails = true
+        for _, verb in ipairs {"remove", "mute", "role", "transfer"} do
+            assert.equal("busy: server busy", error_of(verb, owner, member), verb)
+            assert.same({{}, before}, {w.events, get(owner)}, verb)
+        end
+    end)
+
     it("who may do what to whom", function()
         local SELF <const>, NO <const>, GONE <const> = "bad_request: invalid user id", "forbidden", "not_found"
         local who = {owner = owner, admin = admin, admin2 = admin2, member = member, member2 = member2, stranger = stranger}

@@ -17,7 +17,7 @@ struct node {
     edge_t *edge;
     script_t *script;
     net_t *net;
-    bool hub;
+    bool hub, store_lost;
     char fault[512];
 };
 
@@ -81,7 +81,8 @@ static void take_apart(node_t *n) {
     crypt_close(n->crypt);
     stream_close(n->stream);
     kv_close(n->kv);
-    store_close(n->store);
+    if (!n->store_lost)
+        store_close(n->store);
     if (n->hub)
         hub_teardown(n->rt);
     runtime_free(n->rt);
@@ -114,6 +115,7 @@ node_t *node_up(sim_t *s, const char *dir, const char *const *settings) {
 
 void node_crash(node_t *n) {
     wire_node_died();
+    n->store_lost = sim_aside(n->rt);
     runtime_stop(n->rt, 0);
     take_apart(n);
 }

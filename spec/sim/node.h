@@ -8,7 +8,8 @@ typedef struct node node_t;
 /* dir: where the database is. settings: "key=value" lines, NULL at the end. NULL with a line on
  * stderr. */
 node_t *node_up(sim_t *s, const char *dir, const char *const *settings);
-/* As a kill -9: whatever was not in the database is lost. */
+/* As a kill -9: whatever was not in the database is lost. A port that is in the middle of its work
+ * stays there for ever, and with it its store: the next life needs a copy of the files. */
 void node_crash(node_t *n);
 /* As TERM: sockets are sent away, actors asked to stop. */
 void node_stop(node_t *n);

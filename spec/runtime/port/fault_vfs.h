@@ -20,6 +20,8 @@ static struct {
     _Atomic int opens;       /* of a database file */
 } fault;
 
+static void (*fault_on_sync)(void); /* called before each sync of the WAL; NULL: nobody */
+
 typedef struct fault_file {
     sqlite3_file base;
     bool wal;
@@ -58,6 +60,8 @@ static bool fault_may_pass(void) {
 }
 static int fault_sync(sqlite3_file *f, int flags) {
     if (((fault_file_t *)f)->wal) {
+        if (fault_on_sync)
+            fault_on_sync();
         fault.waiting++;
         while (fault.sync_waits && !fault_may_pass())
             nanosleep(&(struct timespec){0, 1000000}, NULL);
