@@ -43,6 +43,9 @@ static void take(conn_t *c, msg_t *m) {
     case VERB_PRESENCE:
         presence_push(c, m);
         break;
+    case VERB_PRESENCE_LOST:
+        presence_again(c, (int64_t)m->cookie);
+        break;
     case VERB_PRESENCE_HTTP:
         presence_http_rows(c, m);
         break;
@@ -134,9 +137,7 @@ static void leave(conn_t *c) {
     c->welcomed = false;
 }
 
-static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code) {
-    conn_t *c = state;
-    (void)net;
+static void lose_socket(conn_t *c, uint16_t code) {
     http_drop(c);
     if (c->ws) {
         count_close(code);
@@ -148,12 +149,32 @@ static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code
         chat_closed(c);
     c->closing = true;
     c->net = NULL;
+}
+
+static void on_closed(actor_t *self, void *state, net_conn_t *net, uint16_t code) {
+    (void)net;
+    lose_socket(state, code);
     actor_exit(self, ERR_OK);
+}
+
+/* Killed, or swept away, while it has its socket: the peer is told, then net is by itself: what it
+ * hands to an actor that is gone ends the socket. */
+static void say_goodbye(conn_t *c) {
+    net_conn_t *net = c->net;
+    bool asked = c->http && !c->ws;
+    if (asked)
+        conn_http_error(c, ERR_INTERNAL, NULL, 0);
+    conn_close(c, 1011);
+    lose_socket(c, 1011);
+    if (!asked && !c->ws)
+        net_abort(net);
 }
 
 static void ended(actor_t *self, void *state, int reason) {
     conn_t *c = state;
     (void)self, (void)reason;
+    if (c->net)
+        say_goodbye(c);
     device_drop(c->device);
     if (c->edge) {
         turns_free(c);

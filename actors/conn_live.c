@@ -230,7 +230,7 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     edge_worker_t *w = edge_here(self);
     switch (m->verb) {
     case VERB_SWEEP:
-        if (m->cookie == 1) /* the first one */
+        if (m->cookie == 1) /* until they are there nobody is let in */
             load_revoked(self, w->edge);
         tick(self, state, w);
         break;
@@ -255,20 +255,27 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     }
 }
 
+/* Also after a crash: what it keeps is only when it did what. */
+static int begin(actor_t *self, void *state, const void *arg) {
+    (void)state, (void)arg;
+    bool loads = actor_key(self) == 0 && !atomic_load(&edge_here(self)->edge->loaded);
+    actor_after(self, 0, VERB_SWEEP, loads);
+    return ERR_OK;
+}
+
 static const actor_class_t sweeper_class = {
     .name = "sweeper",
     .place = ACTOR_PINNED,
     .restart = ACTOR_ALWAYS,
     .state_size = sizeof(sweeper_t),
+    .init = begin,
     .handle = handle,
 };
 
 void live_start(edge_t *e) {
     for (uint32_t i = 0; i < e->worker_count; i++) {
-        msg_t *first = msg_new(VERB_SWEEP, 0);
-        first->cookie = i == 0;
         e->sweeper[i] = actor_spawn(e->rt, NULL, &sweeper_class, i, (int)i, NULL);
-        if (runtime_send(e->rt, e->sweeper[i], first) != ERR_OK)
+        if (!e->sweeper[i].gen)
             log_die("edge", "no sweeper on worker %u", i);
     }
 }

@@ -196,6 +196,12 @@ static void tell_inbox(conn_t *c, int64_t user, uint32_t verb) {
     actor_send_key(c->self, KIND_INBOX, (uint64_t)user, msg_of(verb, &w, sizeof w));
 }
 
+/* The user's inbox has crashed, a new one knows nobody yet. */
+void presence_again(conn_t *c, int64_t user) {
+    if (c->welcomed && !c->closing && c->edge && follows(c->edge, user))
+        tell_inbox(c, user, VERB_SUBSCRIBE);
+}
+
 /* Takes ids, sorted: what the socket follows from now on. */
 static void follow(conn_t *c, int64_t *ids, uint32_t count) {
     conn_edge_t *x = conn_edge(c);

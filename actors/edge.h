@@ -21,6 +21,7 @@ enum edge_verb {
     VERB_ATTACHED,        /* inbox to conn: the answer to VERB_ATTACH; cookie = serial */
     VERB_WELCOMED,        /* conn to inbox: the welcome is queued */
     VERB_CLOSE,           /* to conn: close the socket with this code (cookie) */
+    VERB_PRESENCE_LOST,   /* inbox to conn: ask again for the user in cookie */
     VERB_PRESENCE_HTTP,   /* rows for row 21; cookie = serial */
     VERB_PRESENCE_SUB,    /* rows for presence_sub */
     VERB_SAVED,           /* to inbox: acks are written, or a connection has handed them over */
@@ -191,6 +192,7 @@ void presence_http_rows(conn_t *c, const msg_t *m);
 void presence_sub(conn_t *c, const frame_in_t *f);
 void presence_sub_rows(conn_t *c, const msg_t *m);
 void presence_push(conn_t *c, const msg_t *m);
+void presence_again(conn_t *c, int64_t user);
 void presence_close(conn_t *c); /* ends the subscriptions */
 void presence_item(buf_t *out, int64_t user, bool online, int64_t last_seen_s);
 

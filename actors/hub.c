@@ -266,15 +266,25 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     }
 }
 
+/* With a crash the pushes that waited are lost, and nobody knows which: its sockets go, with a code
+ * that makes clients come back at once, and replay and sync give what they have missed. */
+static void ended(actor_t *self, void *state, int reason) {
+    kick_t all = {.code = 1012};
+    (void)state;
+    if (actor_crashed(reason))
+        map_each(here(self)->users, kick_visited, &all);
+}
+
 /* Fan-outs of all conversations come together here: room for a stall of a second under full load. A
  * conversation that finds it full keeps its own and comes again. */
 static const actor_class_t hub_class = {
     .name = "hub",
     .place = ACTOR_PINNED,
-    .restart = ACTOR_NEVER,
+    .restart = ACTOR_ON_CRASH,
     .max_msgs = 262144,
     .max_bytes = 256u << 20,
     .handle = handle,
+    .ended = ended,
 };
 
 int hub_setup(runtime_t *rt, const conf_t *conf) {

@@ -432,9 +432,25 @@ static bool passivate(actor_t *self, void *state) {
     return b->count == 0 && !extra_used(b) && b->saving == 0;
 }
 
+/* With a crash it is forgotten which sockets the user has: they go, with a code that makes clients
+ * come back at once. Who looks at the user asks again. */
+static void tell_lost(actor_t *self, inbox_t *b) {
+    for (uint32_t i = 0; i < b->count; i++) {
+        msg_t *bye = msg_new(VERB_CLOSE, 0);
+        bye->cookie = 1012;
+        actor_send(self, entries(b)[i].conn, bye);
+    }
+    for (uint32_t i = 0; b->extra && i < b->extra->watcher_count; i++) {
+        msg_t *again = msg_new(VERB_PRESENCE_LOST, 0);
+        again->cookie = actor_key(self);
+        actor_send(self, b->extra->watchers[i].conn, again);
+    }
+}
+
 static void ended(actor_t *self, void *state, int reason) {
     inbox_t *b = state;
-    (void)self, (void)reason;
+    if (actor_crashed(reason))
+        tell_lost(self, b);
     while (b->count)
         drop_entry(b, b->count - 1);
     free_extra(b);

@@ -68,7 +68,7 @@ static void ended(actor_t *self, void *state, int reason) {
 static const actor_class_t seen_class = {
     .name = "seen",
     .place = ACTOR_PINNED,
-    .restart = ACTOR_NEVER,
+    .restart = ACTOR_ON_CRASH,
     .state_size = sizeof(seen_t),
     .handle = handle,
     .ended = ended,

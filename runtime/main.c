@@ -1,6 +1,7 @@
 /* main: the command line, and the one place that knows all modules: it makes a node in order, waits
  * for signals, and takes it apart in reverse. TERM drains and exits 0, a second TERM exits at once;
- * HUP reloads the scripts. */
+ * HUP reloads the scripts. A top-level actor that fails for good stops the node as TERM does, with
+ * exit status 1. */
 #include "actors/chat.h"
 #include "actors/console_conn.h"
 #include "actors/console_user.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -33,6 +35,7 @@ typedef struct node {
     net_t *net;
     console_t *console;
     bool hub, started;
+    _Atomic bool failed; /* the root: the node stops with EXIT_FAULT */
     char fault[512];
 } node_t;
 
@@ -170,8 +173,18 @@ static uint32_t worker_count(const conf_t *conf) {
     return (uint32_t)(n < 1 ? 1 : n > 64 ? 64 : n);
 }
 
+/* In the thread of the actor that failed: main's loop is told as an operator would tell it. */
+static void root_failed(void *arg, const char *chain) {
+    node_t *n = arg;
+    (void)chain; /* the scheduler has logged it */
+    atomic_store(&n->failed, true);
+    kill(getpid(), SIGTERM);
+}
+
 static int make_runtime(node_t *n) {
     runtime_conf_t rc = {
+        .failed = root_failed,
+        .failed_arg = n,
         .workers = worker_count(n->conf),
         .max_actors = (uint32_t)conf_int(n->conf, "actors.max"),
         .mailbox_msgs = (uint32_t)conf_int(n->conf, "mailbox.messages"),
@@ -359,9 +372,10 @@ static int run(node_t *n) {
     }
     drain(n, &set);
     node_close(n);
-    log_info("main", "stopped");
+    bool failed = atomic_load(&n->failed);
+    log_info("main", failed ? "stopped because the root failed" : "stopped");
     log_stop();
-    return EXIT_SUCCESS;
+    return failed ? EXIT_FAULT : EXIT_SUCCESS;
 }
 
 static int migrate(node_t *n) {

@@ -75,6 +75,7 @@ static void handle_batch(actor_t *self, void *state, msg_t **m, size_t n) {
 
 static const actor_class_t thread_class = {.name = "crypt",
                                            .place = ACTOR_THREAD,
+                                           .restart = ACTOR_ON_CRASH,
                                            .state_size = sizeof(crypt_thread_t *),
                                            .max_msgs = UINT32_MAX / 2, /* the front counts */
                                            .max_bytes = UINT32_MAX,

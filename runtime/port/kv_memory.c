@@ -321,6 +321,7 @@ static void end(actor_t *self, void *state, int reason) {
 
 static const actor_class_t memory_class = {.name = "kv",
                                            .place = ACTOR_FREE,
+                                           .restart = ACTOR_ON_CRASH,
                                            .state_size = sizeof(memory_t),
                                            .max_msgs = 65536,
                                            .init = begin,

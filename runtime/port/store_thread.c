@@ -210,6 +210,7 @@ static void read_batch(actor_t *self, void *state, msg_t **m, size_t n) {
 /* The mailboxes never refuse: the front counts messages and bytes before it sends. */
 static const actor_class_t writer_class = {.name = "store writer",
                                            .place = ACTOR_THREAD,
+                                           .restart = ACTOR_ON_CRASH,
                                            .state_size = sizeof(store_port_t *),
                                            .max_msgs = UINT32_MAX / 2,
                                            .max_bytes = UINT32_MAX,
@@ -218,6 +219,7 @@ static const actor_class_t writer_class = {.name = "store writer",
                                            .handle_batch = write_batch};
 static const actor_class_t reader_class = {.name = "store reader",
                                            .place = ACTOR_THREAD,
+                                           .restart = ACTOR_ON_CRASH,
                                            .state_size = sizeof(store_port_t *),
                                            .max_msgs = UINT32_MAX / 2,
                                            .max_bytes = UINT32_MAX,

@@ -3,6 +3,7 @@
  * actor inside its handler (or inside actor_enter), in the thread that runs it. Time, randomness
  * and I/O reach an actor only from here. */
 #pragma once
+#include "base/err.h"
 #include "sched/msg.h"
 #include <stdbool.h>
 
@@ -43,9 +44,16 @@ typedef struct actor_class {
     /* After the last message of each slice, so that what came together can be done together; not
      * ACTOR_THREAD. It may call actor_exit. NULL = nothing */
     void (*slice_end)(actor_t *self, void *state);
-    bool (*passivate)(actor_t *self, void *state);         /* true: may go now. NULL = true */
-    void (*ended)(actor_t *self, void *state, int reason); /* releases the state's insides */
+    bool (*passivate)(actor_t *self, void *state); /* true: may go now. NULL = true */
+    /* Releases the state's insides, also before a restart. reason: what actor_exit or runtime_kill
+     * said; ERR_CLOSED: the runtime ends and the actor was not asked */
+    void (*ended)(actor_t *self, void *state, int reason);
 } actor_class_t;
+
+/* For `ended`: did it end against its will, so that others must be told what they lose? */
+static inline bool actor_crashed(int reason) {
+    return reason != ERR_OK && reason != ERR_CLOSED;
+}
 
 /* --- who am I, what time is it --- */
 actor_ref_t actor_self(const actor_t *self);

@@ -310,7 +310,8 @@ int runtime_kill(runtime_t *rt, actor_ref_t ref, int reason) {
     m->to = ref;
     worker_t *w = worker_of(rt);
     COUNT(rt, w, sent, 1);
-    int err = mailbox_kill(rt, ref, m, reason < 0 && reason > -ERR_COUNT ? reason : ERR_INTERNAL);
+    bool known = reason < 0 && reason > -ERR_COUNT && reason != ERR_CLOSED; /* see actor_crashed */
+    int err = mailbox_kill(rt, ref, m, known ? reason : ERR_INTERNAL);
     if (err) {
         COUNT(rt, w, refused, 1);
         msg_free(m);
