@@ -6,6 +6,7 @@
 #include "base/json_plain.h"
 #include "base/text.h"
 #include "net/frame.h"
+#include "sched/trace.h"
 #include <stdio.h>
 
 #define MINUTE_NS   60000000000ull
@@ -353,6 +354,7 @@ void frame_message(conn_t *c, bool text, char *at, size_t len) {
         stat_add(STAT_IN_OTHER, 1);
         conn_error(c, none, ERR_BAD_REQUEST, "invalid message format", none, 0);
     } else {
+        trace_mark(c->self, KIND_INBOX, (uint64_t)c->user);
         dispatch(c, &f);
     }
 }

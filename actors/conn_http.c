@@ -5,6 +5,7 @@
 #include "actors/edge.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "sched/trace.h"
 #include <stdio.h>
 #include <strings.h>
 
@@ -167,6 +168,7 @@ static bool authorized(conn_t *c, const http_request_t *req) {
         return false;
     }
     call->user = claims.user;
+    trace_mark(c->self, KIND_INBOX, (uint64_t)claims.user);
     call->fam = claims.fam;
     memcpy(call->device, claims.did, sizeof call->device);
     return within_limit(c, LIMIT_USER, (uint64_t)call->user, edge_at(c)->edge->http_user);

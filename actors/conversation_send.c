@@ -4,6 +4,7 @@
  * next seqs. Repeats among them are the store's to find. */
 #include "actors/conversation_in.h"
 #include "base/log.h"
+#include "sched/trace.h"
 
 enum { APPEND_TIMEOUT_MS = 10000, LOOK_TIMEOUT_MS = 5000 };
 
@@ -198,6 +199,7 @@ void conv_start_batch(conv_t *c) {
     store_append_t *a = store_append_new(c->id, c->latest + 1, 0);
     for (uint32_t i = 0; i < c->flight; i++) {
         const conversation_send_t *s = send_of(ring_at(&c->sends, i));
+        trace_follow(c->self, ring_at(&c->sends, i));
         store_append_add(a, &(store_append_item_t){.sender = s->user,
                                                    .reply_to = s->reply_to,
                                                    .at_ms = c->at_ms,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/stat.h"
+#include "sched/trace.h"
 #include <assert.h>
 
 /* Everything behind it is reached from any thread without a handle (hub_online), so it is one per
@@ -123,6 +124,7 @@ size_t hub_here(actor_t *self, int64_t user, conn_t **out, size_t room) {
 /* --- fan-out --- */
 
 typedef struct walk {
+    actor_t *hub;
     const fanout_t *f;
     block_t *frames;
 } walk_t;
@@ -131,6 +133,7 @@ typedef struct walk {
 static void deliver_chain(conn_t *c, const walk_t *w) {
     while (c) {
         conn_t *next = c->hub_next;
+        trace_visit(w->hub, c->self);
         chat_deliver(c, w->f, w->frames);
         c = next;
     }
@@ -155,9 +158,9 @@ static void deliver_if_member(void *arg, uint64_t key, void *value) {
 }
 
 /* Walks whichever is shorter: the members, or the users who are here. */
-static void fanout(hub_t *h, const msg_t *m) {
+static void fanout(actor_t *self, hub_t *h, const msg_t *m) {
     const fanout_t *f = (const fanout_t *)m->data;
-    walk_t w = {f, m->body};
+    walk_t w = {self, f, m->body};
     if (f->members->count / 4 > map_count(h->users)) {
         map_each(h->users, deliver_if_member, &w);
         return;
@@ -247,7 +250,7 @@ static void handle(actor_t *self, void *state, msg_t *m) {
     (void)state;
     switch (m->verb) {
     case VERB_FANOUT:
-        fanout(h, m);
+        fanout(self, h, m);
         break;
     case VERB_DELIVER:
         deliver(self, h, m);

@@ -205,7 +205,7 @@ static void heap_sort(look_actor_t *heap, size_t n, look_sort_t sort) {
 }
 
 static bool wanted(const look_query_t *q, const look_actor_t *e) {
-    return (!q->name || strcmp(q->name, e->name) == 0) &&
+    return (!q->name || strcmp(q->name, e->name) == 0) && (!q->by_key || q->key == e->key) &&
            (!q->by_parent || actor_ref_eq(q->parent, e->parent));
 }
 

@@ -57,6 +57,8 @@ typedef struct look_query {
     const char *name; /* only of this class; NULL: all */
     bool by_parent;   /* only children of `parent`; 0/0: those of the root */
     actor_ref_t parent;
+    bool by_key; /* only with this key */
+    uint64_t key;
     look_sort_t sort;
     look_marks_t *marks; /* NULL: none */
 } look_query_t;
