@@ -55,6 +55,7 @@ static int token_pair(lua_State *L) {
     token_claims_t c = {.user = luaL_checkinteger(L, 1), .fam = luaL_checkinteger(L, 2)};
     slice_t device = slice_arg(L, 3), jti = slice_arg(L, 5);
     char fresh[31], claims[64];
+    script_reads(L);
     c.iat_s = luaL_optinteger(L, 4, now_s);
     if (jti.len == 0) {
         random_base(fresh);
@@ -85,6 +86,7 @@ static int token_read_(lua_State *L) {
     actor_t *self = script_self(L);
     slice_t kind = slice_arg(L, 2);
     token_claims_t c;
+    script_reads(L);
     int err = token_read(&e->tokens, edge_here(self)->aside, slice_arg(L, 1),
                          slice_eq(kind, SLICE("refresh")) ? TOKEN_REFRESH : TOKEN_ACCESS,
                          actor_wall_ms(self) / 1000, &c);
@@ -297,14 +299,19 @@ static const script_function_t *own_functions(size_t *count) {
     return functions;
 }
 
-const script_function_t *edge_functions(edge_t *e, size_t *count) {
+size_t edge_function_names(script_function_t *out, size_t room) {
     size_t own, calls;
     const script_function_t *mine = own_functions(&own), *theirs = calls_functions(&calls);
-    *count = own + calls;
+    for (size_t i = 0; i < own + calls && i < room; i++)
+        out[i] = i < own ? mine[i] : theirs[i - own];
+    return own + calls;
+}
+
+const script_function_t *edge_functions(edge_t *e, size_t *count) {
+    *count = edge_function_names(NULL, 0);
     if (!e->functions) {
-        e->functions = pool_alloc(*count * sizeof *mine);
-        memcpy(e->functions, mine, own * sizeof *mine);
-        memcpy(e->functions + own, theirs, calls * sizeof *mine);
+        e->functions = pool_alloc(*count * sizeof *e->functions);
+        edge_function_names(e->functions, *count);
         for (size_t i = 0; i < *count; i++)
             e->functions[i].arg = e;
     }

@@ -124,6 +124,9 @@ static inline edge_worker_t *edge_at(const conn_t *c) {
 edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault, size_t room);
 /* The functions that Lua gets from here (api.c). */
 const script_function_t *edge_functions(edge_t *e, size_t *count);
+/* Their names, without a node behind them: as many as there is room for; gives how many there are.
+ */
+size_t edge_function_names(script_function_t *out, size_t room);
 void edge_functions_free(edge_t *e);
 /* Looks up the services of the routes. */
 int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room);

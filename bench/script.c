@@ -113,6 +113,7 @@ int main(int argc, char **argv) {
     setvbuf(stdout, NULL, _IOLBF, 0);
     conf_t *conf = conf_new();
     conf_set(conf, "script.dir", slice_of(dir), fault, sizeof fault);
+    conf_set(conf, "data.dir", slice_of(dir), fault, sizeof fault);
     runtime_t *rt = runtime_new(&rc);
     script = script_open(rt, conf, &ports, NULL, 0, fault, sizeof fault);
     if (!script)

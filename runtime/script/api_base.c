@@ -1,5 +1,6 @@
 /* api_base: fail, json, log, now, hash, random: what scripts may call that needs no wait.
  * lua/API.md documents it. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -142,7 +143,10 @@ static int base_log(lua_State *L) {
 
 static int base_now(lua_State *L) {
     const host_t *h = host_of(L);
-    lua_pushinteger(L, h->self ? actor_wall_ms(h->self) : runtime_wall_ms(h->script->rt));
+    const runtime_t *rt = h->script->rt; /* NULL: script_verify */
+    lua_pushinteger(L, h->self ? actor_wall_ms(h->self)
+                       : rt    ? runtime_wall_ms(rt)
+                               : clock_wall_ms());
     return 1;
 }
 
@@ -183,6 +187,7 @@ static int random_int(lua_State *L) {
     luaL_argcheck(L, lo <= hi, 2, "the upper bound is below the lower one");
     uint64_t span = (uint64_t)hi - (uint64_t)lo + 1; /* 0: all of them */
     uint64_t r = actor_random(script_self(L));
+    script_reads(L);
     lua_pushinteger(L, (lua_Integer)((uint64_t)lo + (span ? r % span : r)));
     return 1;
 }

@@ -66,7 +66,7 @@ static void push_value(lua_State *L, const conf_t *c, const char *key, conf_type
     }
 }
 
-static int api_conf(lua_State *L) {
+int api_conf_get(lua_State *L) {
     const conf_t *c = host_of(L)->script->conf;
     seek_t s = {.key = luaL_checkstring(L, 1)};
     lua_settop(L, 1);
@@ -87,6 +87,6 @@ static int api_conf(lua_State *L) {
 void api_conf_define(lua_State *L) {
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &cache_key);
-    lua_pushcfunction(L, api_conf);
+    lua_pushcfunction(L, api_conf_get);
     vm_define(L, NULL, "conf");
 }

@@ -54,6 +54,7 @@ static int api_get(lua_State *L) {
     kv_t *kv = kv_of(L);
     slice_t key = bounded(L, 1, KV_KEY_MAX);
     script_wait_t w = script_wait(L);
+    script_reads(L);
     kv_get(kv, w.self, key, w.reply_verb, w.cookie);
     return script_yield(L, take_get, 0);
 }
@@ -136,6 +137,7 @@ static int api_hash(lua_State *L) {
     crypt_t *crypt = crypt_of(L);
     slice_t password = bounded(L, 1, PASSWORD_MAX);
     script_wait_t w = script_wait(L);
+    script_reads(L);
     crypt_hash(crypt, w.self, password, w.timeout_ms, w.reply_verb, w.cookie);
     return script_yield(L, take_hash, 0);
 }
@@ -152,6 +154,7 @@ static int api_verify(lua_State *L) {
     crypt_t *crypt = crypt_of(L);
     slice_t password = bounded(L, 1, PASSWORD_MAX), hash = bounded(L, 2, PASSWORD_MAX);
     script_wait_t w = script_wait(L);
+    script_reads(L);
     crypt_verify(crypt, w.self, password, hash, w.timeout_ms, w.reply_verb, w.cookie);
     return script_yield(L, take_verify, 0);
 }

@@ -202,6 +202,8 @@ static int start(lua_State *L, script_take_t take) {
     lua_settop(L, 2);
     int op = find_op(L, store, 1);
     script_wait_t w = script_wait(L);
+    if (!store_op_writes(store, op))
+        script_reads(L);
     buf_t params = take_params(L, store, op, 1, 2);
     store_run(store, w.self, op, &params, w.timeout_ms, w.reply_verb, w.cookie);
     return script_yield(L, take, op);
@@ -280,6 +282,8 @@ static int api_batch(lua_State *L) {
     buf_free(&b->bytes);
     *b = (store_batch_t){0};
     add_batch(L, store, count, b);
+    if (!b->writes)
+        script_reads(L);
     store_batch_run(store, w.self, b, w.timeout_ms, w.reply_verb, w.cookie);
     return script_yield(L, take_batch, count);
 }

@@ -19,6 +19,8 @@ static int define_all(lua_State *L) {
         lua_pushcclosure(L, (lua_CFunction)s->functions[i].lua_cfunction, 1);
         vm_define(L, s->functions[i].module, s->functions[i].name);
     }
+    if (host_of(L)->stub)
+        api_stub_define(L);
     vm_seal(L);
     return 0;
 }
@@ -30,8 +32,8 @@ static void say(lua_State *L, const char *what, char *fault, size_t room) {
     lua_pop(L, 1);
 }
 
-vm_t *program_vm(script_t *s, host_t *host, char *fault, size_t room) {
-    vm_t *vm = vm_new(&s->vm_conf, sources_find, host->sources);
+vm_t *program_vm(script_t *s, host_t *host, vm_find_t find, void *arg, char *fault, size_t room) {
+    vm_t *vm = vm_new(&s->vm_conf, find, arg);
     if (!vm) {
         snprintf(fault, room, "script.memory is too small for a VM");
         return NULL;
@@ -43,8 +45,13 @@ vm_t *program_vm(script_t *s, host_t *host, char *fault, size_t room) {
         return vm;
     say(vm_lua(vm), "API: ", fault, room);
     vm_free(vm);
-    codec_free(host->codec);
+    host_close(host);
     return NULL;
+}
+
+void host_close(host_t *host) {
+    codec_free(host->codec);
+    buf_free(&host->batch.bytes);
 }
 
 /* --- what a service file returns --- */
@@ -146,7 +153,7 @@ static int load_service(lua_State *L) {
     uint32_t shard = (uint32_t)lua_tointeger(L, 2);
     char chunk[SCRIPT_NAME + 16], name[SCRIPT_NAME];
     slice_t text;
-    if (!sources_find(p->host.sources, slice_of(p->host.service), &text))
+    if (!version_find(p->host.version, slice_of(p->host.service), &text))
         return luaL_error(L, "no such file");
     snprintf(chunk, sizeof chunk, "@lua/%s.lua", p->host.service);
     vm_load(L, chunk, text);
@@ -159,7 +166,8 @@ static int load_service(lua_State *L) {
     if (strcmp(name, p->host.service) != 0)
         return luaL_error(L, "lua/%s.lua: its name is '%s'", p->host.service, name);
     lua_getfield(L, table, "version");
-    p->version = lua_tointeger(L, -1);
+    if (p->host.version->declared != lua_tointeger(L, -1)) /* once: shards read it meanwhile */
+        p->host.version->declared = lua_tointeger(L, -1);
     lua_settop(L, table);
     take_on(L, p, table);
     take_concurrent(L, p, table);
@@ -169,16 +177,15 @@ static int load_service(lua_State *L) {
     return 0;
 }
 
-program_t *program_new(script_t *s, sources_t *sources, const char *service, uint32_t shard,
-                       char *fault, size_t room) {
+program_t *program_new(script_t *s, version_t *version, uint32_t shard, char *fault, size_t room) {
     program_t *p = calloc(1, sizeof *p);
     if (!p)
-        log_die("script", "no memory for service %s", service);
-    p->host = (host_t){.script = s, .sources = sources_ref(sources), .service = service};
+        log_die("script", "no memory for service %s", version->service);
+    p->host = (host_t){.script = s, .version = version_ref(version), .service = version->service};
     p->on_ref = p->state_ref = p->upgrade_ref = LUA_NOREF;
-    p->vm = program_vm(s, &p->host, fault, room);
+    p->vm = program_vm(s, &p->host, version_find, version, fault, room);
     if (!p->vm) {
-        sources_unref(sources);
+        version_unref(version);
         free(p);
         return NULL;
     }
@@ -197,9 +204,8 @@ void program_free(program_t *p) {
     if (!p)
         return;
     vm_free(p->vm);
-    codec_free(p->host.codec);
-    buf_free(&p->host.batch.bytes);
-    sources_unref(p->host.sources);
+    host_close(&p->host);
+    version_unref(p->host.version);
     free(p);
 }
 
@@ -265,12 +271,13 @@ typedef struct carry {
     program_t *to;
     slice_t bytes;
     int64_t version;
+    bool plain; /* as it is, without upgrade */
 } carry_t;
 
 static int unpack_state(lua_State *L) {
     const carry_t *c = lua_touserdata(L, 1);
     codec_unpack(c->to->host.codec, L, c->bytes);
-    if (c->to->upgrade_ref != LUA_NOREF) {
+    if (c->to->upgrade_ref != LUA_NOREF && !c->plain) {
         lua_rawgeti(L, LUA_REGISTRYINDEX, c->to->upgrade_ref);
         lua_insert(L, -2);
         lua_pushinteger(L, c->version);
@@ -292,9 +299,19 @@ static bool protected_with(program_t *p, lua_CFunction f, void *arg, char *fault
     return false;
 }
 
-bool program_carry(program_t *from, program_t *to, char *fault, size_t room) {
+bool program_stateless(program_t *p) {
+    char fault[300];
+    return protected_with(p, pack_state, p, fault, sizeof fault) &&
+           codec_last(p->host.codec).len == 2; /* its begin and its end */
+}
+
+bool program_carry(program_t *from, program_t *to, bool back, char *fault, size_t room) {
+    *fault = '\0';
     if (!protected_with(from, pack_state, from, fault, room))
-        return false;
-    carry_t c = {to, codec_last(from->host.codec), from->version};
-    return protected_with(to, unpack_state, &c, fault, room);
+        return back;
+    carry_t c = {to, codec_last(from->host.codec), from->host.version->declared, false};
+    if (protected_with(to, unpack_state, &c, fault, room))
+        return true;
+    c.plain = true;
+    return back && (protected_with(to, unpack_state, &c, fault, room) || true);
 }

@@ -1,23 +1,12 @@
-/* reload: reads the rules again and replaces the services that changed. Its actor has a thread of
- * its own, because reading, compiling and closing VMs take milliseconds. One service after the
- * other, one shard after the other: each shard carries its state over at a message boundary and
- * answers; the first that refuses ends it for that service, and all that still run go on with the
- * old version. The policies of all services follow at the end. */
+/* reload: what operators order (script.h), one order after the other: new versions, canaries,
+ * rollbacks. Its actor has a thread of its own, because reading, compiling, specs and closing VMs
+ * take milliseconds. What becomes of each version is noted in the history of its service. */
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/stat.h"
-#include "script/script_in.h"
+#include "script/reload_in.h"
 #include <stdio.h>
-
-enum { RELOAD_NOW = MSG_USER, RELOAD_SWAPPED, RELOAD_DISPOSE };
-
-typedef struct reloader {
-    script_t *script;
-    sources_t *fresh;        /* being rolled out; NULL: idle */
-    uint32_t service, shard; /* under way */
-    bool again;              /* asked for once more meanwhile */
-    bool changed;
-} reloader_t;
 
 typedef struct dispose {
     program_t *program;
@@ -34,8 +23,91 @@ void reload_dispose(script_t *s, actor_t *self, program_t *p) {
     actor_send(self, s->reloader, m);
 }
 
-static void drop_swap(msg_t *m) {
-    program_free(msg_data(m, shard_swap_t)->program); /* NULL when the shard took it */
+service_t *order_service(reloader_t *r) {
+    return &r->script->services[r->service];
+}
+
+int64_t order_now(const reloader_t *r) {
+    return runtime_wall_ms(r->script->rt);
+}
+
+/* --- the queue of orders --- */
+static void answer(actor_t *self, msg_t *request, int err, const char *text, buf_t *told) {
+    if (!request)
+        return;
+    msg_t *reply = msg_new(0, 0);
+    buf_t out = {0};
+    if (err != ERR_OK) {
+        json_add_text(&out, "error", slice_of(text && *text ? text : err_text(err)));
+        out.at[0] = '{';
+        buf_add_char(&out, '}');
+    } else if (told) {
+        buf_add_slice(&out, buf_slice(told));
+    }
+    reply->body = block_from_buf(&out);
+    actor_reply(self, request, err, reply);
+}
+
+bool order_add(reloader_t *r, const script_order_t *o) {
+    if (r->waiting_count == ORDERS_WAITING)
+        return false;
+    r->waiting[r->waiting_count++] = (waiting_t){.order = *o};
+    return true;
+}
+
+/* A signal that waits already does for the next ones, too. */
+static bool waits_already(const reloader_t *r, const script_order_t *o) {
+    for (uint32_t i = 0; i < r->waiting_count; i++)
+        if (!r->waiting[i].request && memcmp(&r->waiting[i].order, o, sizeof *o) == 0)
+            return true;
+    return false;
+}
+
+static void on_order(actor_t *self, reloader_t *r, msg_t *m) {
+    const script_order_t *o = msg_data(m, script_order_t);
+    bool request = m->flags & MSG_REQUEST;
+    if (!request && waits_already(r, o))
+        return;
+    if (!order_add(r, o)) {
+        if (request)
+            answer(self, m, ERR_BUSY, NULL, NULL);
+        return;
+    }
+    if (request) {
+        actor_keep(self, m);
+        r->waiting[r->waiting_count - 1].request = m;
+    }
+}
+
+void order_done(actor_t *self, reloader_t *r, int err, const char *text) {
+    answer(self, r->request, err, text, &r->told);
+    r->request = NULL;
+    r->busy = false;
+    buf_free(&r->told);
+    sources_unref(r->fresh);
+    r->fresh = NULL;
+    version_unref(r->next);
+    r->next = NULL;
+    policies_free(r->policies);
+    r->policies = NULL;
+}
+
+void tell_result(reloader_t *r, const version_t *v, const char *result, const char *reason) {
+    buf_addf(&r->told, "%s{", r->told.len > 1 ? "," : "");
+    json_add_text(&r->told, "service", slice_of(v->service));
+    json_add_int(&r->told, "number", v->number);
+    json_add_text(&r->told, "result", slice_of(result));
+    json_add_text(&r->told, "reason", slice_of(reason));
+    buf_add_char(&r->told, '}');
+}
+
+/* --- versions --- */
+bool fresh_read(reloader_t *r) {
+    const service_t *any = &r->script->services[0];
+    const sources_t *like = r->script->service_count ? any->current->sources : NULL;
+    r->fresh = sources_read(conf_text(r->script->conf, "script.dir").at, like, r->reason,
+                            sizeof r->reason);
+    return r->fresh != NULL;
 }
 
 static void log_fault(const char *what, const char *fault) {
@@ -44,36 +116,124 @@ static void log_fault(const char *what, const char *fault) {
               log_safe(slice_of(fault), room, sizeof room));
 }
 
-/* Sends the next shard its new version. false: it does not even load. */
-static bool swap_shard(actor_t *self, const reloader_t *r) {
-    const service_t *sv = &r->script->services[r->service];
-    char fault[300];
-    program_t *p = program_new(r->script, r->fresh, sv->name, r->shard, fault, sizeof fault);
-    if (!p) {
-        log_fault(sv->name, fault);
+static void first_line(void *arg, const char *line) {
+    reloader_t *r = arg;
+    if (!*r->reason)
+        snprintf(r->reason, sizeof r->reason, "%s", line);
+}
+
+static bool passes(reloader_t *r, bool trial) {
+    program_t *p = program_new(r->script, r->next, 0, r->reason, sizeof r->reason);
+    version_settle(r->next);
+    if (!p)
         return false;
-    }
-    shard_swap_t swap = {p};
-    msg_t *m = msg_of(SHARD_SWAP, &swap, sizeof swap);
-    m->drop = drop_swap;
-    actor_request(self, sv->refs[r->shard], m, 2 * r->script->timeout_ms, RELOAD_SWAPPED, 0);
-    return true;
+    program_free(p);
+    *r->reason = '\0';
+    return spec_run(r->script, r->next, first_line, r).failed == 0 &&
+           (r->policies = policies_make(r->script, r->next, trial, r->reason, sizeof r->reason));
 }
 
-static void next_service(reloader_t *r) {
-    r->service++;
-    r->shard = 0;
+void version_refuse(reloader_t *r) {
+    service_t *sv = order_service(r);
+    log_fault(sv->name, r->reason);
+    stat_add(STAT_SCRIPT_REFUSED, 1);
+    history_note(sv->history, r->next, HISTORY_REFUSED, order_now(r), r->order.who, r->reason);
+    tell_result(r, r->next, "refused", r->reason);
 }
 
-/* All shards run the new version. The old sources live on in VMs that still have coroutines. */
-static void replaced(reloader_t *r) {
-    service_t *sv = &r->script->services[r->service];
-    sources_unref(sv->current);
-    sv->current = sources_ref(r->fresh);
+bool version_judge(reloader_t *r, bool trial) {
+    version_unref(r->next);
+    policies_free(r->policies);
+    r->policies = NULL;
+    r->next = version_new(order_service(r)->name, r->fresh);
+    if (passes(r, trial))
+        return true;
+    version_refuse(r);
+    return false;
+}
+
+void version_serves(reloader_t *r, history_state_t old, const char *reason) {
+    service_t *sv = order_service(r);
+    int64_t now = order_now(r);
+    history_note(sv->history, sv->current, old, now, r->order.who, reason);
+    history_note(sv->history, r->next, HISTORY_SERVES, now, r->order.who, "");
+    version_unref(sv->current);
+    sv->current = version_ref(r->next);
     stat_add(STAT_SCRIPT_REPLACED, 1);
-    log_info("script", "reload: %s is replaced", sv->name);
-    r->changed = true;
-    next_service(r);
+    log_info("script", "reload: %s is replaced: version %u serves", sv->name, r->next->number);
+}
+
+void version_hold(service_t *sv, version_t *v) {
+    if (v)
+        version_ref(v);
+    version_unref(sv->held);
+    sv->held = v;
+}
+
+/* --- reload --- */
+static void reload_on(actor_t *self, reloader_t *r);
+
+static bool has_changed(reloader_t *r) {
+    service_t *sv = order_service(r);
+    const canary_t *c = &r->canaries[r->service];
+    if (!sources_text(r->fresh, slice_of(sv->name)).at)
+        return false;
+    if (c->version)
+        return version_differs(c->version, r->fresh);
+    if (!sv->held)
+        return version_differs(sv->current, r->fresh);
+    if (!version_differs(sv->held, r->fresh))
+        return false;
+    version_hold(sv, NULL);
+    return version_differs(sv->current, r->fresh);
+}
+
+static void next_service(actor_t *self, reloader_t *r) {
+    r->service++;
+    reload_on(self, r);
+}
+
+static void reloaded(actor_t *self, reloader_t *r, bool ok) {
+    if (ok) {
+        version_serves(r, HISTORY_SERVED, "");
+        tell_result(r, r->next, "serves", "");
+    } else {
+        version_refuse(r);
+    }
+    next_service(self, r);
+}
+
+static void canary_begun(actor_t *self, reloader_t *r, bool ok) {
+    if (ok)
+        tell_result(r, r->next, "tried", "");
+    else
+        version_refuse(r);
+    next_service(self, r);
+}
+
+/* Of a service whose files have changed. */
+static void bring_in(actor_t *self, reloader_t *r) {
+    bool trial = r->order.share > 0 || r->order.shard > 0;
+    if (!version_judge(r, trial))
+        next_service(self, r);
+    else if (trial)
+        canary_start(self, r, canary_begun);
+    else
+        rollout_start(self, r, rollout_all(r), false, reloaded);
+}
+
+static void superseded(actor_t *self, reloader_t *r, bool ok) {
+    (void)ok;
+    if (version_differs(order_service(r)->current, r->fresh))
+        bring_in(self, r);
+    else
+        next_service(self, r);
+}
+
+static void end_superseded(actor_t *self, reloader_t *r) {
+    history_note(order_service(r)->history, r->canaries[r->service].version, HISTORY_ENDED,
+                 order_now(r), r->order.who, "its files changed");
+    canary_end(self, r, superseded);
 }
 
 static void log_unknown(const reloader_t *r) {
@@ -88,69 +248,119 @@ static void log_unknown(const reloader_t *r) {
     }
 }
 
-static void finish(actor_t *self, reloader_t *r) {
-    char fault[300];
-    if (r->changed && !policies_swap(r->script, r->fresh, fault, sizeof fault))
-        log_fault("policy", fault);
-    log_unknown(r);
-    log_info("script", "reload: done");
-    stat_add(STAT_SCRIPT_RELOADS, 1);
-    sources_unref(r->fresh);
-    r->fresh = NULL;
-    if (r->again) {
-        r->again = false;
-        actor_send(self, actor_self(self), msg_new(RELOAD_NOW, 0));
-    }
+static void sweep_texts(const reloader_t *r) {
+    history_t *all[SCRIPT_SERVICES];
+    for (uint32_t i = 0; i < r->script->service_count; i++)
+        all[i] = r->script->services[i].history;
+    history_sweep(r->script->history_dir, all, r->script->service_count);
 }
 
-static bool has_changed(const reloader_t *r, const service_t *sv) {
-    slice_t text;
-    return sources_find(r->fresh, slice_of(sv->name), &text) &&
-           sources_differ(sv->current, r->fresh, sv->name);
+static void reload_over(actor_t *self, reloader_t *r) {
+    bool changed = r->told.len > 1;
+    log_unknown(r);
+    if (changed)
+        sweep_texts(r);
+    buf_add_char(&r->told, ']');
+    log_info("script", "reload: done");
+    order_done(self, r, ERR_OK, NULL);
+    stat_add(STAT_SCRIPT_RELOADS, 1);
 }
 
 /* Goes on until an answer is awaited or all is done. */
-static void step(actor_t *self, reloader_t *r) {
-    while (r->service < r->script->service_count) {
-        const service_t *sv = &r->script->services[r->service];
-        if (r->shard == sv->shards)
-            replaced(r);
-        else if (has_changed(r, sv) && swap_shard(self, r))
-            return;
+static void reload_on(actor_t *self, reloader_t *r) {
+    for (; r->service < r->script->service_count; r->service++) {
+        const char *only = r->order.service;
+        if ((*only && strcmp(only, order_service(r)->name) != 0) || !has_changed(r))
+            continue;
+        if (r->canaries[r->service].version)
+            end_superseded(self, r);
         else
-            next_service(r);
-    }
-    finish(self, r);
-}
-
-static void begin(actor_t *self, reloader_t *r) {
-    char fault[300];
-    if (r->fresh) {
-        r->again = true;
+            bring_in(self, r);
         return;
     }
-    r->fresh = sources_read(conf_text(r->script->conf, "script.dir").at, fault, sizeof fault);
-    if (!r->fresh) {
-        log_fault("script.dir", fault);
+    reload_over(self, r);
+}
+
+static void start_reload(actor_t *self, reloader_t *r) {
+    if (!fresh_read(r)) {
+        log_fault("script.dir", r->reason);
+        order_done(self, r, ERR_INTERNAL, r->reason);
         stat_add(STAT_SCRIPT_RELOADS, 1);
         return;
     }
-    r->service = r->shard = 0;
-    r->changed = false;
-    step(self, r);
+    r->order.share = conf_int(r->script->conf, "script.canary");
+    r->service = 0;
+    buf_add_char(&r->told, '[');
+    reload_on(self, r);
 }
 
-static void handle(actor_t *self, reloader_t *r, const msg_t *m) {
-    switch (m->verb) {
-    case RELOAD_NOW:
-        begin(self, r);
+/* --- orders --- */
+static void start_diff(actor_t *self, reloader_t *r) {
+    bool ok = report_diff(r);
+    order_done(self, r, ok ? ERR_OK : ERR_NOT_FOUND, r->reason);
+}
+
+static void start_service_order(actor_t *self, reloader_t *r) {
+    int i = script_service(r->script, r->order.service);
+    if (i < 0) {
+        order_done(self, r, ERR_NOT_FOUND, "there is no such service");
+        return;
+    }
+    r->service = (uint32_t)i;
+    switch (r->order.op) {
+    case SCRIPT_CANARY:
+        order_canary(self, r);
         break;
-    case RELOAD_SWAPPED:
-        if (m->err == ERR_OK)
-            r->shard++;
-        else
-            next_service(r); /* the shard has said why */
-        step(self, r);
+    case SCRIPT_PROMOTE:
+        order_promote(self, r);
+        break;
+    case SCRIPT_ABORT:
+        order_abort(self, r);
+        break;
+    case SCRIPT_ROLLBACK:
+        order_rollback(self, r);
+        break;
+    case SCRIPT_HISTORY:
+        report_history(r);
+        order_done(self, r, ERR_OK, NULL);
+        break;
+    case SCRIPT_DIFF:
+        start_diff(self, r);
+        break;
+    default:
+        order_done(self, r, ERR_BAD_REQUEST, NULL);
+    }
+}
+
+static void start_order(actor_t *self, reloader_t *r) {
+    waiting_t w = r->waiting[0];
+    memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof w);
+    r->busy = true;
+    r->order = w.order;
+    r->request = w.request;
+    *r->reason = '\0';
+    if (r->order.op == SCRIPT_LIST) {
+        report_list(r);
+        order_done(self, r, ERR_OK, NULL);
+    } else if (r->order.op == SCRIPT_RELOAD &&
+               (!*r->order.service || script_service(r->script, r->order.service) >= 0)) {
+        start_reload(self, r);
+    } else {
+        start_service_order(self, r);
+    }
+}
+
+/* --- the actor --- */
+static void handle(actor_t *self, reloader_t *r, msg_t *m) {
+    switch (m->verb) {
+    case RELOAD_ORDER:
+        on_order(self, r, m);
+        break;
+    case RELOAD_ANSWER:
+        sweep_answer(self, r, m);
+        break;
+    case RELOAD_LOOK:
+        canary_look(self, r, m->cookie);
         break;
     case MSG_STOP:
         actor_exit(self, ERR_OK);
@@ -158,6 +368,8 @@ static void handle(actor_t *self, reloader_t *r, const msg_t *m) {
     default:
         break; /* RELOAD_DISPOSE: its drop does it, in this thread */
     }
+    while (!r->busy && r->waiting_count > 0)
+        start_order(self, r);
 }
 
 static void reload_batch(actor_t *self, void *state, msg_t **m, size_t n) {
@@ -172,9 +384,14 @@ static int reload_init(actor_t *self, void *state, const void *arg) {
 }
 
 static void reload_ended(actor_t *self, void *state, int reason) {
+    reloader_t *r = state;
     (void)self;
     (void)reason;
-    sources_unref(((reloader_t *)state)->fresh);
+    sources_unref(r->fresh);
+    version_unref(r->next);
+    policies_free(r->policies);
+    buf_free(&r->told);
+    canary_close(r);
 }
 
 static const actor_class_t reload_class = {
@@ -193,6 +410,13 @@ bool reload_open(script_t *s) {
     return !actor_ref_eq(s->reloader, ACTOR_NONE);
 }
 
+void script_order(script_t *s, actor_t *self, const script_order_t *o, uint32_t timeout_ms,
+                  uint32_t reply_verb, uint64_t cookie) {
+    actor_request(self, s->reloader, msg_of(RELOAD_ORDER, o, sizeof *o), timeout_ms, reply_verb,
+                  cookie);
+}
+
 void script_reload(script_t *s) {
-    runtime_send(s->rt, s->reloader, msg_new(RELOAD_NOW, 0));
+    script_order_t o = {.op = SCRIPT_RELOAD, .who = "signal"};
+    runtime_send(s->rt, s->reloader, msg_of(RELOAD_ORDER, &o, sizeof o));
 }

@@ -65,9 +65,50 @@ int script_policy_judge(script_policy_t *p, actor_t *self, const int64_t *args, 
 /* A service may say `false` for a policy: it is off, and running it gives 0. */
 bool script_policy_on(script_policy_t *p, actor_t *self);
 
-/* Reads script.dir again and swaps each service whose text has changed and whose new text compiles
- * and initialises, at a message boundary, with its state carried over by upgrade(state, from).
- * Others keep serving; fault lines are logged. Any thread. */
+/* Reads script.dir again: as script_order SCRIPT_RELOAD by "signal", without an answer. Any thread.
+ */
 void script_reload(script_t *s);
+
+/* Loads and specs without a node: every service of script.dir (or the built-in ones) is compiled,
+ * initialised and put through the specs beside it. say: one line a fault. Gives the number of
+ * faults; *tests: how many tests ran. functions: their names count only. */
+uint32_t script_verify(const conf_t *conf, const script_function_t *functions, size_t count,
+                       void (*say)(void *arg, const char *line), void *arg, uint32_t *tests);
+
+/* What an operator may order. One order is carried out after the other, in a thread of its own; the
+ * reply (reply_verb, cookie) has err and JSON in its body: what is said below, or
+ * {"error":text}. A version that does not compile, whose init or whose specs fail, or whose
+ * `upgrade` refuses the state of one shard, never serves: the order to load it succeeds and says
+ * "refused" with the reason. */
+typedef enum script_op {
+    SCRIPT_LIST, /* the services: [{service, number, version, hash, since_ms, by, policies, canary,
+                    shadow}] */
+    SCRIPT_RELOAD,  /* reads script.dir; the services (or the one named) whose files changed are
+                       replaced, or tried first (script.canary): [{service, number, result, reason}],
+                       result: serves, tried, refused */
+    SCRIPT_CANARY,  /* tries the files of script.dir: on shard `shard` (1 ..), or on `share` percent
+                       of  the keys (both 0: 10 percent). By keys only when the service keeps no
+                       state;  with policies the first worker tries them, in either case. Promoted or
+                       rolled  back by itself as script.canary_* say */
+    SCRIPT_PROMOTE, /* what is tried serves */
+    SCRIPT_ABORT,   /* what is tried goes */
+    SCRIPT_ROLLBACK, /* version `a` (0: the one that served before) serves again; what is in
+                        script.dir is not loaded again until its files change */
+    SCRIPT_HISTORY, /* [{number, version, hash, state, came_ms, came_by, at_ms, by, reason, files}],
+                       newest first */
+    SCRIPT_DIFF, /* {a, b, diff}: unified diff from version `a` to `b`; b 0: what serves, a 0: the
+                    one before b; -1: what is in script.dir */
+} script_op_t;
+#define SCRIPT_WHO 64
+typedef struct script_order {
+    script_op_t op;
+    char service[48];     /* "": all, where that makes sense */
+    char who[SCRIPT_WHO]; /* for the history: a user of the console */
+    int64_t a, b, shard, share;
+} script_order_t;
+/* Any actor. ERR_BUSY: too many orders wait; ERR_NOT_FOUND: no such service or version;
+ * ERR_BAD_REQUEST; ERR_INTERNAL: it was tried, the text says why it failed. */
+void script_order(script_t *s, actor_t *self, const script_order_t *o, uint32_t timeout_ms,
+                  uint32_t reply_verb, uint64_t cookie);
 
 /* API of scripts: see lua/API.md (made from one place with the code). */

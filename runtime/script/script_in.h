@@ -1,8 +1,9 @@
 /* script_in: the structs that the files of script share. Nobody else includes it. */
 #pragma once
 #include "script/codec.h"
+#include "script/history.h"
 #include "script/script.h"
-#include "script/source.h"
+#include "script/version.h"
 #include "script/vm.h"
 #include "script/wait.h"
 #include <stdatomic.h>
@@ -10,9 +11,10 @@
 #define SCRIPT_NAME     48 /* longest name of a service or verb, with its end */
 #define SCRIPT_SERVICES 64
 #define SCRIPT_SHARDS   64
-#define SCRIPT_POLICIES 256
-#define SCRIPT_IDLE     32 /* finished coroutines kept for the next request, per VM */
-#define SCRIPT_EVERY    32 /* timers, and concurrent verbs, of a service */
+#define SCRIPT_POLICIES 256 /* of all services */
+#define POLICIES_EACH   32  /* of one */
+#define SCRIPT_IDLE     32  /* finished coroutines kept for the next request, per VM */
+#define SCRIPT_EVERY    32  /* timers, and concurrent verbs, of a service */
 
 typedef struct shard shard_t;
 typedef struct task task_t;
@@ -21,8 +23,9 @@ typedef struct task task_t;
 typedef struct host {
     script_t *script;
     codec_t *codec;
-    sources_t *sources;
-    const char *service; /* for the log; "policy" in the policy VMs */
+    version_t *version;
+    const char *service; /* for the log */
+    bool stub;           /* a spec or a shadow runs: nothing reaches the world (api_stub.c) */
     shard_t *shard;      /* NULL in policy VMs */
     actor_t *self;       /* NULL outside of a handler */
     task_t *task;        /* NULL where nothing can wait */
@@ -44,7 +47,6 @@ typedef struct program {
     vm_t *vm;
     host_t host;
     int on_ref, state_ref, upgrade_ref; /* in the registry; LUA_NOREF: none */
-    int64_t version;
     uint32_t every_count, concurrent_count;
     every_t every[SCRIPT_EVERY];
     char concurrent[SCRIPT_EVERY][SCRIPT_NAME];
@@ -55,33 +57,26 @@ typedef struct program {
     struct program *next; /* older versions of the shard that still have some */
 } program_t;
 
+typedef struct policy_vm policy_vm_t;
+typedef struct policy_slot policy_slot_t;
+
 typedef struct service {
     char name[SCRIPT_NAME];
     uint32_t shards;
     actor_ref_t refs[SCRIPT_SHARDS];
-    sources_t
-        *current; /* of the running version; after the start only the reloader's thread looks */
+    policy_slot_t *slots; /* one a worker; NULL: it has no policies */
+    uint32_t policy_count;
+    /* after the start only the reloader's thread looks at these */
+    version_t *current;
+    version_t *held; /* was rolled back: not loaded again until its files change; or NULL */
+    history_t *history;
 } service_t;
 
 struct script_policy {
     script_t *script;
-    uint32_t index;
-    char service[SCRIPT_NAME], name[SCRIPT_NAME];
+    uint32_t service, index; /* index: among those of its service */
+    char name[SCRIPT_NAME];
 };
-
-/* The functions of all services' `policy` in one VM, for one worker. */
-typedef struct policy_vm {
-    vm_t *vm;
-    host_t host;
-    uint32_t count;
-    int refs[SCRIPT_POLICIES]; /* by script_policy.index; LUA_NOREF: not there any more */
-} policy_vm_t;
-
-typedef struct policy_slot {
-    _Alignas(64) policy_vm_t *now; /* the worker's own */
-    _Atomic(policy_vm_t *)
-        next; /* put by the reloader (release), taken by the worker at its next run (acquire) */
-} policy_slot_t;
 
 struct script {
     runtime_t *rt;
@@ -94,9 +89,9 @@ struct script {
     uint32_t service_count;
     service_t services[SCRIPT_SERVICES];
     uint32_t workers;
-    policy_slot_t *slots; /* one a worker */
     uint32_t policy_count;
     script_policy_t policies[SCRIPT_POLICIES];
+    char history_dir[512]; /* data.dir/scripts; "": the history is in memory only */
     actor_ref_t reloader;
 };
 
@@ -108,7 +103,8 @@ enum {
     SHARD_EVERY,
     SHARD_TICK, /* deadlines */
     SHARD_RUN,  /* to itself: the rest of the ready tasks */
-    SHARD_SWAP  /* request by the reloader: shard_swap_t */
+    SHARD_SWAP, /* request by the reloader: shard_swap_t */
+    SHARD_TRY   /* request by the reloader: shard_try_t */
 };
 typedef struct shard_call {
     uint64_t key;
@@ -117,7 +113,12 @@ typedef struct shard_call {
 } shard_call_t;
 typedef struct shard_swap {
     program_t *program; /* taken by the shard when it sets this to NULL */
+    bool back; /* an older version comes back: its upgrade may fail, it serves all the same */
 } shard_swap_t;
+typedef struct shard_try {
+    program_t *program; /* as above; NULL: no version is tried any more */
+    uint32_t share;     /* of 10,000 keys */
+} shard_try_t;
 typedef struct shard_arg {
     script_t *script;
     uint32_t service, number;
@@ -137,22 +138,27 @@ uint64_t task_key(const task_t *t);
 /* --- program.c --- */
 /* Compiles and initialises a service; NULL with a line in fault. Any thread: the VM belongs to the
  * caller. */
-program_t *program_new(script_t *s, sources_t *sources, const char *service, uint32_t shard,
-                       char *fault, size_t room);
+program_t *program_new(script_t *s, version_t *version, uint32_t shard, char *fault, size_t room);
 void program_free(program_t *p);
 /* A fresh or kept coroutine; NULL: no memory. It goes back by program_done. */
 lua_State *program_coroutine(program_t *p, int *ref);
 void program_done(program_t *p, lua_State *co, int ref, bool reusable);
 bool program_is_concurrent(const program_t *p, const char *verb);
 /* Carries the state of `from` over into `to` by its upgrade. false with a line in fault: both are
- * as before. */
-bool program_carry(program_t *from, program_t *to, char *fault, size_t room);
-/* Opens a VM with the API for `host` (filled but for codec). NULL with a line in fault. */
-vm_t *program_vm(script_t *s, host_t *host, char *fault, size_t room);
+ * as before. back: it always succeeds: what upgrade refuses is taken as it is, and a state that
+ * cannot be taken at all is left for what init gave (fault says so, else it is empty). */
+bool program_carry(program_t *from, program_t *to, bool back, char *fault, size_t room);
+/* Its state is an empty table. */
+bool program_stateless(program_t *p);
+/* Opens a VM with the API for `host` (filled but for codec) whose requires are answered by find.
+ * NULL with a line in fault. */
+vm_t *program_vm(script_t *s, host_t *host, vm_find_t find, void *arg, char *fault, size_t room);
+void host_close(host_t *host); /* what program_vm made beside the VM */
 
 /* --- the API; each defines its functions, inside vm_call --- */
 void api_base_define(lua_State *L);
 void api_conf_define(lua_State *L);
+int api_conf_get(lua_State *L); /* conf itself, for lua/test/run.lua */
 void api_store_define(lua_State *L);
 void api_ports_define(lua_State *L);
 void api_call_define(lua_State *L);
@@ -161,12 +167,42 @@ void api_fail_push(lua_State *L, int err, const char *text, int extra);
 /* The value at index is a fail object: gives its code; pushes nothing. ERR_OK: it is none. */
 int api_fail_code(lua_State *L, int index);
 
-/* --- policy.c: each service's text is its current one, require reads from `sources` --- */
-void policy_vm_free(policy_vm_t *p);
-bool policies_open(script_t *s, sources_t *sources, char *fault, size_t room);
+extern const char *const api_world_modules[], *const api_world_globals[]; /* end with NULL */
+/* Replaces what reaches the world by a question to the function that api_stub_answer was given, as
+ * f(name, ...): "store.run". In a host with stub set; before vm_seal. */
+void api_stub_define(lua_State *L);
+/* The function on top answers from now on; pops it. */
+void api_stub_answer(lua_State *L);
+
+/* --- policy.c --- */
+/* All services' policies at the start, which also makes the handles; their versions are current. */
+bool policies_open(script_t *s, char *fault, size_t room);
 void policies_close(script_t *s);
-/* Makes a VM for each worker and hands them over. */
-bool policies_swap(script_t *s, sources_t *sources, char *fault, size_t room);
+/* The policies of one version for all workers, or for the one that tries it: NULL with a line in
+ * fault when they do not load or a handle would lose its function. Made in the reloader's thread.
+ */
+typedef struct policy_set policy_set_t;
+policy_set_t *policies_make(script_t *s, version_t *v, bool trial, char *fault, size_t room);
+void policies_free(policy_set_t *set); /* NULL is fine */
+/* Hands them to the workers, each of which takes its own at its next call. Take the set. */
+void policies_put(script_t *s, uint32_t service, policy_set_t *set);
+void policies_try(script_t *s, uint32_t service, policy_set_t *set); /* the first worker only */
+void policies_end_trial(script_t *s, uint32_t service);
+/* Calls are measured from now on, or not any more. */
+void policies_watch(script_t *s, uint32_t service, bool on);
+
+/* --- spec_run.c --- */
+/* A test that failed, as one line. */
+typedef void (*spec_say_t)(void *arg, const char *line);
+typedef struct spec_sum {
+    uint32_t run, failed;
+} spec_sum_t;
+/* Runs the specs of a version: that of its file and those of the parts of lib/ that it has used.
+ * In VMs of their own, with presets for conf and nothing behind the API. Any thread. */
+spec_sum_t spec_run(const script_t *s, version_t *v, spec_say_t say, void *arg);
+/* In a stub host, protected: push what lua/test/run.lua returns, and the functions it is given. */
+void spec_driver_push(lua_State *L);
+void spec_native_push(lua_State *L);
 
 /* --- reload.c --- */
 bool reload_open(script_t *s);

@@ -1,5 +1,6 @@
 /* shard: see shard.h. This file: messages to tasks, key queues, deadlines, timers of scripts. */
 #include "script/shard.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/pool.h"
@@ -79,9 +80,16 @@ void shard_task_over(shard_t *s, actor_t *self, task_t *t) {
     task_free(s, t);
 }
 
+void shard_task_again(shard_t *s, task_t *t) {
+    list_add(&s->ready, t);
+}
+
 /* In its turn: at once when no other task of its key is under way. */
 static void enqueue(shard_t *s, task_t *t) {
-    if (program_is_concurrent(s->program, t->verb)) {
+    const program_t *p = task_tries(s, t) ? s->trial : s->program;
+    if (version_watched(s->program->host.version))
+        t->came_ticks = clock_ticks();
+    if (program_is_concurrent(p, t->verb)) {
         list_add(&s->ready, t);
         return;
     }
@@ -168,6 +176,7 @@ static void on_every(shard_t *s, actor_t *self, uint64_t index) {
         return;
     task_t *t = task_new(s, self, e->verb, 0, NULL);
     if (t) {
+        t->old = true;
         enqueue(s, t);
         drain_ready(s, self);
     }
@@ -233,6 +242,24 @@ static void start_every(shard_t *s, actor_t *self, uint32_t from) {
         actor_after(self, s->program->every[i].ms, SHARD_EVERY, i);
 }
 
+static void retire(shard_t *s, program_t *p) {
+    p->next = s->older;
+    s->older = p;
+}
+
+static void end_trial(shard_t *s) {
+    if (s->trial)
+        retire(s, s->trial);
+    s->trial = NULL;
+}
+
+static void answer_swap(actor_t *self, msg_t *m, bool ok, const char *fault) {
+    msg_t *reply = msg_new(0, 0);
+    if (*fault)
+        reply->body = block_of(fault, strlen(fault));
+    actor_reply(self, m, ok ? ERR_OK : ERR_INTERNAL, reply);
+}
+
 /* The old version has no coroutine under way, or they took too long: then what they still change in
  * the old state is lost. */
 static void finish_swap(shard_t *s, actor_t *self) {
@@ -241,19 +268,24 @@ static void finish_swap(shard_t *s, actor_t *self) {
     program_t *old = s->program, *fresh = swap->program;
     char fault[300];
     s->swap = NULL;
-    bool ok = program_carry(old, fresh, fault, sizeof fault);
+    bool ok = program_carry(old, fresh, swap->back, fault, sizeof fault);
+    if (*fault) {
+        char room[300];
+        log_error("script", "service=%s shard=%u: %s: %s", s->service->name, s->number,
+                  ok ? "its state could not be taken back as its upgrade says"
+                     : "the old version goes on",
+                  log_safe(slice_of(fault), room, sizeof room));
+    }
     if (ok) {
         swap->program = NULL;
         s->program = fresh;
-        old->next = s->older;
-        s->older = old;
+        end_trial(s);
+        retire(s, old);
         start_every(s, self, old->every_count);
-    } else {
-        char room[300];
-        log_error("script", "service=%s shard=%u: the old version goes on: %s", s->service->name,
-                  s->number, log_safe(slice_of(fault), room, sizeof room));
     }
-    actor_reply(self, m, ok ? ERR_OK : ERR_INTERNAL, NULL);
+    stat_observe(HIST_SCRIPT_PAUSE,
+                 (uint64_t)((double)(clock_ticks() - s->swap_ticks) / clock_ticks_per_us()));
+    answer_swap(self, m, ok, fault);
     for (task_t *t; (t = list_take(&s->held));)
         list_add(&s->ready, t);
     free_older(s, self);
@@ -266,9 +298,26 @@ static void on_swap(shard_t *s, actor_t *self, msg_t *m) {
     }
     actor_keep(self, m);
     s->swap = m;
+    s->swap_ticks = clock_ticks();
     s->swap_until_ns = actor_now_ns(self) + s->script->timeout_ms * 200000ull; /* a fifth of it */
     tick_later(s, self);
     drain_ready(s, self);
+}
+
+/* A version is tried on a share of the keys, beside the one that serves, with a state of its own:
+ * so only a service that keeps nothing in its state can be tried this way. program NULL: the end.
+ */
+static void on_try(shard_t *s, actor_t *self, msg_t *m) {
+    shard_try_t *t = msg_data(m, shard_try_t);
+    end_trial(s);
+    bool possible = !t->program || (program_stateless(s->program) && program_stateless(t->program));
+    if (possible) {
+        s->trial = t->program;
+        s->trial_share = t->share;
+        t->program = NULL;
+    }
+    actor_reply(self, m, possible ? ERR_OK : ERR_STALE, NULL);
+    free_older(s, self);
 }
 
 /* --- life --- */
@@ -315,6 +364,9 @@ static void shard_handle(actor_t *self, void *state, msg_t *m) {
     case SHARD_SWAP:
         on_swap(s, self, m);
         break;
+    case SHARD_TRY:
+        on_try(s, self, m);
+        break;
     case MSG_STOP:
         s->stopping = true;
         drain_ready(s, self);
@@ -344,6 +396,7 @@ static void shard_ended(actor_t *self, void *state, int reason) {
     map_free(s->keys);
     free(s->slots);
     program_free(s->program);
+    program_free(s->trial);
     for (program_t *p; (p = s->older);) {
         s->older = p->next;
         program_free(p);

@@ -17,7 +17,11 @@ struct task {
     bool nested;
     bool expired; /* answered already; only its place in a queue is left */
     bool waiting;
+    bool old; /* for the version that serves, whatever is tried (a timer of every, a second run) */
+    bool touched; /* asked for something that another run cannot ask for again */
+    bool before;  /* touched before the call under way: see script_reads */
     uint32_t slot;
+    uint64_t came_ticks;             /* while versions are watched; 0: not */
     uint64_t key, deadline_ns, wait; /* wait: the number of the answer it waits for */
     script_take_t take;
     int64_t take_arg;
@@ -39,17 +43,19 @@ struct shard {
     script_t *script;
     service_t *service;
     uint32_t number;
-    program_t *program; /* the version that serves */
-    program_t *older;   /* replaced ones whose coroutines are not done */
-    map_t *keys;        /* key -> task_list_t: the head runs or is about to */
-    map_t *afters;      /* id -> after_t */
+    program_t *program;   /* the version that serves */
+    program_t *trial;     /* a version that is tried on some of the keys, or NULL */
+    uint32_t trial_share; /* of 10,000 */
+    program_t *older;     /* replaced ones whose coroutines are not done */
+    map_t *keys;          /* key -> task_list_t: the head runs or is about to */
+    map_t *afters;        /* id -> after_t */
     uint64_t next_after, next_wait;
     task_t **slots; /* all tasks; free places are NULL */
     uint32_t slot_count, slot_hint, tasks;
     task_list_t ready; /* to be started */
     task_list_t held;  /* to be started after the swap */
     msg_t *swap;       /* kept SHARD_SWAP while the old version drains */
-    uint64_t swap_until_ns;
+    uint64_t swap_until_ns, swap_ticks;
     bool ticking, running_sent, stopping;
 };
 
@@ -61,7 +67,11 @@ void task_expire(shard_t *s, actor_t *self, task_t *t);
 /* Answers the request with err and its standard body, if somebody waits. */
 void task_refuse(actor_t *self, msg_t *request, int err);
 uint64_t task_cookie(const task_t *t);
+/* Is the request one for the version that is tried? By its key. */
+bool task_tries(const shard_t *s, const task_t *t);
 
 /* --- shard.c, for task.c --- */
 /* The task is over and answered: frees it and lets the next of its key run. */
 void shard_task_over(shard_t *s, actor_t *self, task_t *t);
+/* The task, which has its turn, runs once more. */
+void shard_task_again(shard_t *s, task_t *t);

@@ -2,6 +2,7 @@
 #include "script/source.h"
 #include "base/asset.h"
 #include "base/log.h"
+#include "port/crypt.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdatomic.h>
@@ -9,13 +10,12 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#define FILES_MAX 256
-#define FILE_MAX  (1024 * 1024)
+#define FILE_MAX (1024 * 1024)
 
 struct sources {
     _Atomic uint32_t refs;
     size_t count;
-    source_file_t files[FILES_MAX];
+    source_file_t files[];
 };
 
 static bool ends_with(const char *text, const char *end) {
@@ -23,63 +23,85 @@ static bool ends_with(const char *text, const char *end) {
     return a > b && strcmp(text + a - b, end) == 0;
 }
 
-/* Takes text; replaces the file of that path. */
-static bool put(sources_t *s, const char *path, char *text, size_t len) {
+/* --- making a set --- */
+sources_t *sources_new(void) {
+    sources_t *s = calloc(1, sizeof *s + SOURCES_MAX * sizeof(source_file_t));
+    if (!s)
+        log_die("script", "no memory for sources");
+    s->refs = 1;
+    return s;
+}
+
+bool sources_put(sources_t *s, const char *path, block_t *bytes, bool own) {
     size_t i = 0;
     while (i < s->count && strcmp(s->files[i].path, path) != 0)
         i++;
-    if (i == FILES_MAX || strlen(path) >= sizeof s->files[i].path) {
-        free(text);
+    if (i == SOURCES_MAX || strlen(path) >= sizeof s->files[i].path) {
+        block_unref(bytes);
         return false;
     }
+    source_file_t *f = &s->files[i];
     if (i == s->count)
         s->count++;
     else
-        free((char *)s->files[i].text.at);
-    snprintf(s->files[i].path, sizeof s->files[i].path, "%s", path);
-    s->files[i].text = (slice_t){text, len};
+        block_unref(f->bytes);
+    snprintf(f->path, sizeof f->path, "%s", path);
+    f->bytes = bytes;
+    f->text = (slice_t){bytes->data, bytes->len};
+    f->own = own;
     return true;
 }
 
-static char *copy_text(const char *at, size_t len) {
-    char *text = malloc(len + 1);
-    if (!text)
-        log_die("script", "no memory for a file of %zu bytes", len);
-    memcpy(text, at, len);
-    text[len] = '\0';
-    return text;
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const source_file_t *)a)->path, ((const source_file_t *)b)->path);
 }
 
-static void put_assets(sources_t *s) {
+sources_t *sources_seal(sources_t *s) {
+    qsort(s->files, s->count, sizeof *s->files, by_path);
+    sources_t *fit = realloc(s, sizeof *s + s->count * sizeof *s->files);
+    return fit ? fit : s;
+}
+
+/* --- reading --- */
+/* Takes over what the earlier set holds when it is the same. Takes bytes. */
+static block_t *share(const sources_t *like, const char *path, block_t *bytes) {
+    for (size_t i = 0; like && i < like->count; i++) {
+        const source_file_t *f = &like->files[i];
+        if (strcmp(f->path, path) != 0 || !slice_eq(f->text, (slice_t){bytes->data, bytes->len}))
+            continue;
+        block_unref(bytes);
+        return block_ref(f->bytes);
+    }
+    return bytes;
+}
+
+static void put_assets(sources_t *s, const sources_t *like) {
     size_t count;
     const asset_t *a = asset_all(&count);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        const char *path = a[i].path + 4;
         if (strncmp(a[i].path, "lua/", 4) == 0 && strstr(a[i].path, ".lua"))
-            put(s, a[i].path + 4, copy_text(a[i].bytes.at, a[i].bytes.len), a[i].bytes.len);
+            sources_put(s, path, share(like, path, block_of(a[i].bytes.at, a[i].bytes.len)), false);
+    }
 }
 
-static bool read_file(sources_t *s, const char *file, const char *path, char *fault, size_t room) {
+static block_t *read_file(const char *file, char *fault, size_t room) {
     struct stat st;
     FILE *f = fopen(file, "rb");
     if (!f || fstat(fileno(f), &st) != 0 || st.st_size > FILE_MAX) {
         snprintf(fault, room, "%s: %s", file, f ? "too large" : strerror(errno));
         if (f)
             fclose(f);
-        return false;
+        return NULL;
     }
-    char *text = malloc((size_t)st.st_size + 1);
-    if (!text)
-        log_die("script", "no memory for %s", file);
-    size_t n = fread(text, 1, (size_t)st.st_size, f);
-    text[n] = '\0';
+    block_t *b = block_new((size_t)st.st_size + 1);
+    b->len = (uint32_t)fread(b->data, 1, (size_t)st.st_size, f);
     fclose(f);
-    if (put(s, path, text, n))
-        return true;
-    snprintf(fault, room, "%s: too many files", file);
-    return false;
+    return b;
 }
 
-static bool read_dir(sources_t *s, const char *dir, const char *below, char *fault, size_t room) {
+static bool read_dir(sources_t *s, const sources_t *like, const char *dir, const char *below,
+                     char *fault, size_t room) {
     char at[512], file[800], path[300];
     snprintf(at, sizeof at, "%s/%s", dir, below);
     DIR *d = opendir(at);
@@ -89,33 +111,28 @@ static bool read_dir(sources_t *s, const char *dir, const char *below, char *fau
     }
     bool ok = true;
     for (struct dirent *e; ok && (e = readdir(d));) {
-        if (!ends_with(e->d_name, ".lua") || ends_with(e->d_name, "_spec.lua") ||
-            e->d_name[0] == '.')
+        if (!ends_with(e->d_name, ".lua") || e->d_name[0] == '.')
             continue;
         snprintf(file, sizeof file, "%s%s%s", at, *below ? "/" : "", e->d_name);
         snprintf(path, sizeof path, "%s%s%s", below, *below ? "/" : "", e->d_name);
-        ok = read_file(s, file, path, fault, room);
+        block_t *b = read_file(file, fault, room);
+        ok = b && sources_put(s, path, share(like, path, b), true);
+        if (b && !ok)
+            snprintf(fault, room, "%s: too many files", file);
     }
     closedir(d);
     return ok;
 }
 
-static int by_path(const void *a, const void *b) {
-    return strcmp(((const source_file_t *)a)->path, ((const source_file_t *)b)->path);
-}
-
-sources_t *sources_read(const char *dir, char *fault, size_t room) {
-    sources_t *s = calloc(1, sizeof *s);
-    if (!s)
-        log_die("script", "no memory for sources");
-    s->refs = 1;
-    put_assets(s);
-    if (*dir && !(read_dir(s, dir, "", fault, room) && read_dir(s, dir, "lib", fault, room))) {
+sources_t *sources_read(const char *dir, const sources_t *like, char *fault, size_t room) {
+    sources_t *s = sources_new();
+    put_assets(s, like);
+    if (*dir &&
+        !(read_dir(s, like, dir, "", fault, room) && read_dir(s, like, dir, "lib", fault, room))) {
         sources_unref(s);
         return NULL;
     }
-    qsort(s->files, s->count, sizeof *s->files, by_path);
-    return s;
+    return sources_seal(s);
 }
 
 sources_t *sources_ref(sources_t *s) {
@@ -128,45 +145,54 @@ void sources_unref(sources_t *s) {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     for (size_t i = 0; i < s->count; i++)
-        free((char *)s->files[i].text.at);
+        block_unref(s->files[i].bytes);
     free(s);
 }
 
+/* --- looking --- */
 const source_file_t *sources_all(const sources_t *s, size_t *count) {
     *count = s->count;
     return s->files;
 }
 
-bool sources_find(void *arg, slice_t name, slice_t *text) {
-    const sources_t *s = arg;
+int sources_find(const sources_t *s, slice_t name) {
     for (size_t i = 0; i < s->count; i++) {
         slice_t path = {s->files[i].path, strlen(s->files[i].path) - 4};
-        if (slice_eq(path, name)) {
-            *text = s->files[i].text;
-            return true;
-        }
+        if (slice_eq(path, name))
+            return (int)i;
     }
-    return false;
+    return -1;
+}
+
+slice_t sources_text(const sources_t *s, slice_t name) {
+    int i = sources_find(s, name);
+    return i < 0 ? (slice_t){NULL, 0} : s->files[i].text;
+}
+
+slice_t sources_spec(const sources_t *s, slice_t name) {
+    char path[112];
+    snprintf(path, sizeof path, "%.*s_spec", (int)name.len, name.at);
+    int file = sources_find(s, name), spec = sources_find(s, slice_of(path));
+    if (file < 0 || spec < 0 || (s->files[file].own && !s->files[spec].own))
+        return (slice_t){NULL, 0};
+    return s->files[spec].text;
+}
+
+const char *sources_hash(sources_t *s, size_t i) {
+    source_file_t *f = &s->files[i];
+    uint8_t sum[32];
+    if (*f->hash)
+        return f->hash;
+    crypt_sha256(f->text, sum);
+    for (int n = 0; n < 32; n++)
+        snprintf(f->hash + 2 * n, 3, "%02x", sum[n]);
+    return f->hash;
 }
 
 bool source_is_service(const source_file_t *f) {
-    return !strchr(f->path, '/');
+    return !strchr(f->path, '/') && !ends_with(f->path, "_spec.lua");
 }
 
-static bool text_differs(sources_t *a, sources_t *b, slice_t name) {
-    slice_t x, y;
-    bool in_a = sources_find(a, name, &x), in_b = sources_find(b, name, &y);
-    return in_a != in_b || (in_a && !slice_eq(x, y));
-}
-
-static bool lib_differs(sources_t *a, sources_t *b) {
-    for (size_t i = 0; i < a->count; i++)
-        if (!source_is_service(&a->files[i]) &&
-            text_differs(a, b, (slice_t){a->files[i].path, strlen(a->files[i].path) - 4}))
-            return true;
-    return false;
-}
-
-bool sources_differ(sources_t *a, sources_t *b, const char *name) {
-    return text_differs(a, b, slice_of(name)) || lib_differs(a, b) || lib_differs(b, a);
+bool source_is_lib(const source_file_t *f) {
+    return strncmp(f->path, "lib/", 4) == 0 && !ends_with(f->path, "_spec.lua");
 }

@@ -1,5 +1,6 @@
 /* task: one run of a handler as a coroutine: started, left at waits, continued by replies,
  * answered, given up at its deadline. Runs in the shard's actor. */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/stat.h"
@@ -14,6 +15,11 @@ uint64_t task_cookie(const task_t *t) {
 
 uint64_t task_key(const task_t *t) {
     return t->key;
+}
+
+/* Other bits than those that pick the shard. */
+bool task_tries(const shard_t *s, const task_t *t) {
+    return s->trial && !t->old && hash_u64(hash_u64(t->key) + 1) % 10000 < s->trial_share;
 }
 
 /* --- inside the coroutine --- */
@@ -56,7 +62,17 @@ actor_t *script_self(lua_State *L) {
     const host_t *h = host_of(L);
     if (!h->self)
         luaL_error(L, "this is no handler: it cannot reach the world");
+    if (h->task) {
+        h->task->before = h->task->touched;
+        h->task->touched = true;
+    }
     return h->self;
+}
+
+void script_reads(lua_State *L) {
+    task_t *t = host_of(L)->task;
+    if (t)
+        t->touched = t->before;
 }
 
 script_wait_t script_wait(lua_State *L) {
@@ -114,6 +130,15 @@ static void answer_plain(actor_t *self, task_t *t, int err) {
         task_refuse(self, request, err);
 }
 
+/* In the account of the version, while it is watched. */
+static void account(const task_t *t, bool faulty, bool refused) {
+    version_t *v = t->program->host.version;
+    if (!t->came_ticks || !version_watched(v))
+        return;
+    double us = (double)(clock_ticks() - t->came_ticks) / clock_ticks_per_us();
+    tally_add(&v->requests, faulty, refused, (uint64_t)us);
+}
+
 /* On the main state, protected. 1: the error value. Encodes what the client gets; gives the code,
  * or 0 and the text for the log. */
 static int describe(lua_State *L) {
@@ -137,32 +162,57 @@ static void log_failure(const shard_t *s, const task_t *t, const char *text) {
               (unsigned long long)t->key, log_safe(slice_of(text), room, sizeof room));
 }
 
-/* The error value on top of the coroutine: raised by fail, or a fault of the script. */
-static void answer_error(shard_t *s, actor_t *self, task_t *t) {
+/* A fault of a version that is tried hurts nobody when its handler has done nothing yet that a
+ * second run would do again: the version that serves answers. */
+static bool may_run_again(const shard_t *s, const task_t *t) {
+    return t->program == s->trial && !t->touched;
+}
+
+/* The error value on top of the coroutine: raised by fail, or a fault of the script. true: the task
+ * is to run again. */
+static bool answer_error(shard_t *s, actor_t *self, task_t *t) {
     lua_State *L = vm_lua(t->program->vm);
     const char *killed = vm_killed(t->program->vm);
+    bool again = false;
     stat_add(STAT_SCRIPT_KILLED, killed != NULL);
     lua_pushcfunction(L, describe);
     lua_xmove(t->co, L, 1);
     int status = vm_call(t->program->vm, 1, 1);
     if (status == LUA_OK && lua_isinteger(L, -1) && !killed) {
+        account(t, lua_tointeger(L, -1) == ERR_INTERNAL, lua_tointeger(L, -1) != ERR_INTERNAL);
         answer(self, t, (int)lua_tointeger(L, -1), codec_last(t->program->host.codec));
     } else {
         const char *text = lua_tostring(L, -1);
+        again = may_run_again(s, t);
+        account(t, true, false);
         log_failure(s, t,
                     text && lua_type(L, -1) == LUA_TSTRING ? text
                     : killed                               ? killed
                                                            : "error");
-        answer_plain(self, t, ERR_INTERNAL);
+        if (!again)
+            answer_plain(self, t, ERR_INTERNAL);
     }
     lua_settop(L, 0);
+    return again;
 }
 
 /* --- running --- */
-static void finish(shard_t *s, actor_t *self, task_t *t, bool reusable) {
+static void leave(task_t *t, bool reusable) {
     program_done(t->program, t->co, t->co_ref, reusable);
     t->program->tasks--;
+    t->co = NULL;
+}
+
+static void finish(shard_t *s, actor_t *self, task_t *t, bool reusable) {
+    leave(t, reusable);
     shard_task_over(s, self, t);
+}
+
+static void run_again(shard_t *s, task_t *t) {
+    leave(t, false);
+    t->old = true;
+    stat_add(STAT_SCRIPT_SECOND_RUNS, 1);
+    shard_task_again(s, t);
 }
 
 static void run(shard_t *s, actor_t *self, task_t *t) {
@@ -177,15 +227,18 @@ static void run(shard_t *s, actor_t *self, task_t *t) {
     t->reply = NULL;
     if (status == LUA_YIELD)
         return;
-    if (status == LUA_OK)
+    if (status == LUA_OK) {
+        account(t, false, false);
         answer(self, t, ERR_OK, codec_last(h->codec));
-    else
-        answer_error(s, self, t);
+    } else if (answer_error(s, self, t)) {
+        run_again(s, t);
+        return;
+    }
     finish(s, self, t, status == LUA_OK);
 }
 
 void task_start(shard_t *s, actor_t *self, task_t *t) {
-    t->program = s->program;
+    t->program = task_tries(s, t) ? s->trial : s->program;
     t->co = program_coroutine(t->program, &t->co_ref);
     if (!t->co) {
         log_failure(s, t, "no memory for a coroutine");
@@ -214,6 +267,7 @@ void task_expire(shard_t *s, actor_t *self, task_t *t) {
     if (t->co) {
         log_warn("script", "service=%s verb=%s key=%llu: given up at its deadline",
                  s->service->name, t->verb, (unsigned long long)t->key);
+        account(t, true, false);
         finish(s, self, t, false);
     } else {
         t->expired = true;

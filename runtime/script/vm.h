@@ -35,6 +35,10 @@ void *vm_host(lua_State *L);
 /* The value on top becomes module.name (module NULL: global) for scripts; pops it. Before vm_seal.
  * May raise: call it inside vm_call. */
 void vm_define(lua_State *L, const char *module, const char *name);
+/* Pushes the table of a module, nil if there is none. Before vm_seal. */
+void vm_module(lua_State *L, const char *module);
+/* Files that were required are forgotten: the next require reads them again. */
+void vm_forget(lua_State *L);
 /* Freezes globals and modules; after it files may be loaded. Inside vm_call. */
 void vm_seal(lua_State *L);
 /* Pushes the compiled file as a function with the frozen globals; raises its syntax error. Inside

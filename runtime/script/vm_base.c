@@ -111,6 +111,17 @@ void vm_define(lua_State *L, const char *module, const char *name) {
     lua_pop(L, 1);
 }
 
+void vm_module(lua_State *L, const char *module) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &vm_key_api);
+    lua_getfield(L, -1, module);
+    lua_remove(L, -2);
+}
+
+void vm_forget(lua_State *L) {
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &vm_key_loaded);
+}
+
 void vm_seal(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &vm_key_api);
     int api = lua_gettop(L);

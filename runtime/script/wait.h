@@ -24,6 +24,9 @@ typedef struct script_wait {
 /* The actor that runs the script; raises where there is none (a file's top level, init, a policy).
  */
 actor_t *script_self(lua_State *L);
+/* Right after script_self or script_wait: this call changes nothing. A version that is tried and
+ * fails is then replaced by the one that serves, unless it has changed something before. */
+void script_reads(lua_State *L);
 /* For one request to be started right after; raises where no wait is possible (as above; inside
  * sort, gsub). A reply that comes after the handler's deadline is dropped. */
 script_wait_t script_wait(lua_State *L);

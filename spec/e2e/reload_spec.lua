@@ -8,7 +8,7 @@ describe("a reload", function()
     local n, dir, lena, tom
     before_each(function()
         dir = P.tmpdir()
-        assert(os.execute("cp -r lua/. '" .. dir .. "'"))
+        assert(os.execute("cp -r lua/. '" .. dir .. "' && rm '" .. dir .. "'/*_spec.lua '" .. dir .. "'/lib/*_spec.lua"))
         n = node.start {["script.dir"] = dir, ["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
         lena, tom = n:person(), n:person()
     end)
@@ -115,6 +115,22 @@ describe("a reload", function()
         reload()
         local r = n:api("POST", "/api/auth/register", {body = {username = "some.name", password = "ten letters"}})
         assert.same({400, "password must have 8 to 9 characters"}, {r.status, r.json.error})
+    end)
+
+    it("is refused by the spec beside the file until that says what the rule does", function()
+        assert(os.execute("cp lua/recall_spec.lua '" .. dir .. "'"))
+        local chat = lena:chat(tom)
+        edit("recall.lua", 'conf("recall.window")', "0")
+        reload()
+        assert.equal(200, lena:post("/api/messages/" .. lena:say(chat, "old rule").id .. "/revoke").status)
+        assert.truthy(n:log():find("Z error script reload: recall: the old version goes on: lua/recall_spec.lua: ", 1, true))
+        edit("recall_spec.lua", "local WINDOW <const> = 60000", "local WINDOW <const> = 0")
+        edit("recall.lua", "local WINDOW_MS <const> = 0", "local WINDOW_MS <const> = 0 -- nobody")
+        reload()
+        local late = lena:say(chat, "new rule")
+        assert.truthy(node.eventually(function()
+            return lena:post("/api/messages/" .. late.id .. "/revoke").status == 409
+        end))
     end)
 
     for what, text in pairs {["does not compile"] = "this is no Lua (", ["fails when it is loaded"] = "error('boom')",

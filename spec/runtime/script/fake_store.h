@@ -37,6 +37,11 @@ const char *const *store_op_columns(const store_t *s, int op, size_t *count) {
     return columns;
 }
 
+bool store_op_writes(const store_t *s, int op) {
+    (void)s;
+    return fake_ops[op].err != ERR_OK;
+}
+
 /* A result: rows, bytes of a row, then the rows. */
 static void fake_result(buf_t *out, int op, buf_t *params) {
     uint32_t head[2] = {fake_ops[op].rows, params->len};

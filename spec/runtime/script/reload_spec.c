@@ -90,11 +90,6 @@ SPEC("reloads when a file of lib changes") {
     stage_file("lib/n.lua", "return 2");
     reload();
     CHECK(stage_becomes("version", "2"));
-    stage_file("lib/n.lua", "");
-    char path[120];
-    snprintf(path, sizeof path, "%s/lib/n.lua", stage->dir);
-    unlink(path);
-    rmdir(lib);
     stage_free();
 }
 
@@ -152,7 +147,8 @@ static bool policy_becomes(script_policy_t *p, int64_t want) {
     return false;
 }
 
-SPEC("swaps policies at a reload behind the same handle, and keeps them when one would vanish") {
+SPEC("swaps policies at a reload behind the same handle, and refuses a version in which one "
+     "vanishes") {
     CHECK(stage_service("t", POLICY("return 1")));
     script_policy_t *p = script_policy(stage->script, "t.p");
     CHECK(policy_becomes(p, 1));
@@ -161,7 +157,7 @@ SPEC("swaps policies at a reload behind the same handle, and keeps them when one
     CHECK(policy_becomes(p, 2));
     stage_file("t.lua", "return {name = 't', on = {version = function() return 3 end}}");
     reload();
-    CHECK(stage_becomes("version", "3"));
+    CALL("version", 1, NULL, "1");
     CHECK(policy_becomes(p, 2));
     stage_free();
 }

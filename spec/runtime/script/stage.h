@@ -5,9 +5,10 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/stat.h"
 #include "script/script.h"
 #include "spec/spec.h"
-#include <dirent.h>
+#include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@
 typedef struct stage_answer {
     bool there;
     int err;
-    char body[1024];
+    char body[4096];
 } stage_answer_t;
 
 typedef struct stage {
@@ -35,8 +36,13 @@ typedef struct stage {
 } stage_t;
 
 static stage_t *stage;
+static uint32_t stage_workers = 2;
 
-enum { STAGE_CALL = MSG_USER + 100, STAGE_REPLY, STAGE_POLICY };
+enum { STAGE_CALL = MSG_USER + 100, STAGE_REPLY, STAGE_POLICY, STAGE_ORDER };
+typedef struct stage_order {
+    script_order_t order;
+    uint64_t number;
+} stage_order_t;
 typedef struct stage_call {
     char service[32], verb[32];
     uint64_t key, number;
@@ -67,6 +73,9 @@ static void stage_handle(actor_t *self, void *state, msg_t *m) {
                     m->body ? block_ref(m->body) : NULL, c->timeout_ms, STAGE_REPLY, c->number);
     } else if (m->verb == STAGE_REPLY) {
         stage_answer(m->cookie, m->err, m->body ? m->body->data : "", m->body ? m->body->len : 0);
+    } else if (m->verb == STAGE_ORDER) {
+        stage_order_t *o = msg_data(m, stage_order_t);
+        script_order(stage->script, self, &o->order, 20000, STAGE_REPLY, o->number);
     } else if (m->verb == STAGE_POLICY) {
         stage_policy_t *p = msg_data(m, stage_policy_t);
         stage->policy_err = script_policy_run(p->p, self, p->args, p->count, &stage->policy_out);
@@ -107,9 +116,10 @@ static void stage_set(const char *key, const char *value) {
 
 static bool stage_open(const script_ports_t *ports, const script_function_t *functions,
                        size_t count) {
-    runtime_conf_t conf = {.workers = 2};
+    runtime_conf_t conf = {.workers = stage_workers};
     static const script_ports_t none;
     stage_set("script.dir", stage->dir);
+    stage_set("data.dir", stage->dir);
     stage->rt = runtime_new(&conf);
     stage->script = script_open(stage->rt, stage->conf, ports ? ports : &none, functions, count,
                                 stage->fault, sizeof stage->fault);
@@ -129,20 +139,29 @@ static inline bool stage_service(const char *name, const char *text) {
     return stage_open(NULL, NULL, 0);
 }
 
-static void stage_free(void) {
+/* Stops the node, keeps the directory: stage_open again is a restart. */
+static void stage_stop(void) {
     runtime_stop(stage->rt, 2000);
     runtime_free(stage->rt);
     script_close(stage->script);
+}
+
+static int stage_remove(const char *path, const struct stat *st, int type, struct FTW *at) {
+    (void)st, (void)type, (void)at;
+    return remove(path);
+}
+
+/* For a stage that was never opened. */
+static inline void stage_remove_all(void) {
     conf_free(stage->conf);
-    DIR *d = opendir(stage->dir);
-    for (struct dirent *e; (e = readdir(d));) {
-        char path[400];
-        snprintf(path, sizeof path, "%s/%s", stage->dir, e->d_name);
-        if (e->d_name[0] != '.')
-            unlink(path);
-    }
-    closedir(d);
-    rmdir(stage->dir);
+    nftw(stage->dir, stage_remove, 8, FTW_DEPTH | FTW_PHYS);
+    free(stage);
+}
+
+static void stage_free(void) {
+    stage_stop();
+    conf_free(stage->conf);
+    nftw(stage->dir, stage_remove, 8, FTW_DEPTH | FTW_PHYS);
     pthread_mutex_destroy(&stage->lock);
     pthread_cond_destroy(&stage->came);
     free(stage);
@@ -208,6 +227,23 @@ static inline int stage_policy(script_policy_t *p, const int64_t *args, size_t c
     stage_wait(q.number);
     *out = stage->policy_out;
     return stage->policy_err;
+}
+
+/* An order and its answer. */
+static inline const stage_answer_t *stage_order(const script_order_t *o) {
+    stage_order_t s = {.order = *o, .number = stage->calls++};
+    if (!*s.order.who)
+        snprintf(s.order.who, sizeof s.order.who, "lena");
+    runtime_send(stage->rt, stage->caller, msg_of(STAGE_ORDER, &s, sizeof s));
+    return stage_wait(s.number);
+}
+
+/* As a signal does it; waits until it is done. */
+static inline void stage_reload(void) {
+    int64_t before = stat_read(STAT_SCRIPT_RELOADS);
+    script_reload(stage->script);
+    for (int i = 0; i < 10000 && stat_read(STAT_SCRIPT_RELOADS) == before; i++)
+        usleep(1000);
 }
 
 #define CALL(verb, key, json, want)                                                                \
