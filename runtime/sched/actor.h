@@ -74,6 +74,13 @@ actor_ref_t actor_spawn(runtime_t *rt, actor_t *parent, const actor_class_t *cls
 /* Ends self after this handler: reason ERR_OK is a normal end, else a crash. Open requests are
  * answered ERR_GONE. */
 void actor_exit(actor_t *self, int reason);
+/* self has more to do than one turn may take: its turn ends after this handler, it goes behind
+ * everybody who is ready on its worker, and its next turn begins with MSG_AGAIN, before whatever
+ * waits in its mailbox. Once per handler; not in actor_enter, not for thread actors. */
+void actor_again(actor_t *self);
+/* This slice is over its time: who does many things in one handler stops here and uses actor_again
+ * or a message to itself. */
+bool actor_overdue(const actor_t *self);
 /* self gets MSG_DOWN when ref ends, at once if it is gone. */
 void actor_watch(actor_t *self, actor_ref_t ref);
 

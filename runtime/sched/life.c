@@ -40,6 +40,7 @@ actor_t *actor_make(runtime_t *rt, const actor_class_t *cls, uint64_t key, uint8
     a->last = 0;
     a->reason = ERR_OK;
     a->flags = 0;
+    a->slow = 0;
     atomic_store_explicit(&a->killed, 0, memory_order_relaxed);
     atomic_store_explicit(&a->refused, 0, memory_order_release);
     atomic_store_explicit(&a->worker, w, memory_order_release);

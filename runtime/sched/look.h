@@ -31,7 +31,7 @@ typedef struct look_actor {
     uint32_t cap_msgs, bytes, cap_bytes; /* bytes: of messages above 128 bytes */
     uint32_t open;                       /* requests it has kept and not answered; modulo 65,536 */
     uint32_t calls;  /* requests of its own without an answer yet; modulo 65,536 */
-    uint32_t timers; /* running */
+    uint32_t timers; /* running; modulo 65,536 */
     uint32_t children, restarts;
     uint64_t handled;   /* messages */
     uint64_t cpu_ns;    /* in its slices and in actor_enter, since it was made */

@@ -19,6 +19,7 @@ enum {
     MSG_DOWN = 1, /* a watched actor ended: from = it, err = why */
     MSG_STOP =
         2, /* orderly stop asked for: the actor ends itself with actor_exit when it is done */
+    MSG_AGAIN = 15, /* asked for by actor_again */
     MSG_USER = 16
 };
 

@@ -1,13 +1,17 @@
 /* queue: which actor runs next, and where. A worker has
- *   next    the actor that the running one woke last: it goes first, at most CHAIN times in a row
- * (a ping-pong stays in the cache; a ring of actors cannot shut out the others) pinned  a list of
- * its own ring    free actors, first in first out: the owner adds at the tail, the owner and
- * thieves take at the head over    free actors when the ring is full; its own inbox   actors woken
- * by other threads: a stack that the owner takes whole A thief looks at the ring only. */
+ *
+ * - next: the actor that the running one woke last. It goes first, at most CHAIN times in a row (a
+ *   ping-pong stays in the cache; a ring of actors cannot shut out the others).
+ * - pinned: a list of its own.
+ * - ring: free actors, first in first out: the owner adds at the tail, the owner and thieves take
+ *   at the head. A thief looks at nothing else.
+ * - over: free actors when the ring is full; its own.
+ * - inbox: actors woken by other threads: a stack that the owner takes whole.
+ * - late: slow actors, whose last slice was too long. They wait until nobody else is ready, or as
+ *   long as such a slice may be, so they have half of the worker at most, however many they are. */
 #include "base/clock.h"
 #include "sched/sim_in.h"
 
-#define CHAIN 64
 #define BATCH 8  /* so many wait in the ring: worth waking a neighbour */
 #define STEAL 32 /* at most so many at once */
 
@@ -59,6 +63,8 @@ static uint32_t ring_length(const worker_t *w) {
 void queue_push(worker_t *w, actor_t *a) {
     if (w->rt->sim)
         sim_ready(w->rt, a);
+    else if (a->slow)
+        list_add(&w->late_tail, a);
     else if (a->cls->place != ACTOR_FREE)
         list_add(&w->pinned_tail, a);
     else if (w->over || !ring_add(w, a))
@@ -67,7 +73,7 @@ void queue_push(worker_t *w, actor_t *a) {
 
 /* The running actor's receiver takes the `next` place; the one that held it goes to the back. */
 static void push_here(worker_t *w, actor_t *a) {
-    if (w->running) {
+    if (w->running && !a->slow) {
         actor_t *before = w->next;
         w->next = a;
         a = before;
@@ -191,8 +197,18 @@ static actor_t *take_free(worker_t *w) {
     return a;
 }
 
+static actor_t *take_ready(worker_t *w) {
+    w->pinned_turn = !w->pinned_turn;
+    actor_t *a = w->pinned_turn ? list_take(&w->pinned, &w->pinned_tail) : take_free(w);
+    if (!a)
+        a = w->pinned_turn ? take_free(w) : list_take(&w->pinned, &w->pinned_tail);
+    return a;
+}
+
 /* NULL: nothing to run. Pinned and free ones take turns. */
 actor_t *queue_next(worker_t *w) {
+    if (w->late && clock_ticks() - w->late_ticks > w->rt->ticks_late)
+        return list_take(&w->late, &w->late_tail);
     actor_t *a = w->next;
     w->next = NULL;
     if (a && w->chain < CHAIN) {
@@ -202,16 +218,13 @@ actor_t *queue_next(worker_t *w) {
     if (a)
         queue_push(w, a);
     w->chain = 0;
-    w->pinned_turn = !w->pinned_turn;
-    a = w->pinned_turn ? list_take(&w->pinned, &w->pinned_tail) : take_free(w);
-    if (!a)
-        a = w->pinned_turn ? take_free(w) : list_take(&w->pinned, &w->pinned_tail);
-    return a;
+    a = take_ready(w);
+    return a ? a : list_take(&w->late, &w->late_tail);
 }
 
 /* Seq_cst on inbox: see worker_kick. */
 bool queue_empty(const worker_t *w) {
-    return !w->next && !w->pinned && !w->over && !ring_length(w) &&
+    return !w->next && !w->pinned && !w->over && !w->late && !ring_length(w) &&
            !atomic_load_explicit(&((worker_t *)w)->inbox, memory_order_seq_cst);
 }
 

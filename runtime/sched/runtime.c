@@ -8,10 +8,11 @@
 #include <assert.h>
 #include <sys/random.h>
 
-#define TURN_US  500 /* actors run so long before the loop is polled */
-#define CLOCK_US 50  /* now_ns is at most so old between slices */
-#define HOLD_US  200 /* a port is woken so late at most, as far as one slice allows it */
-#define GRACE_S  5   /* a thread actor that does not come back from a blocking call */
+#define TURN_US  500  /* actors run so long before the loop is polled */
+#define CLOCK_US 50   /* now_ns is at most so old between slices */
+#define HOLD_US  200  /* a port is woken so late at most, as far as one slice allows it */
+#define LATE_US  5000 /* a worker with others ready gives them so long between two long slices */
+#define GRACE_S  5    /* a thread actor that does not come back from a blocking call */
 
 uint64_t runtime_clock_mono(void *arg) {
     (void)arg;
@@ -49,6 +50,7 @@ static void set_conf(runtime_t *rt, const runtime_conf_t *conf) {
     rt->ticks_clock = (uint64_t)(us * CLOCK_US);
     rt->ticks_hold = (uint64_t)(us * HOLD_US);
     rt->ticks_slow = (uint64_t)(us * LOOK_SLOW_US);
+    rt->ticks_late = (uint64_t)(us * LATE_US);
 }
 
 runtime_t *runtime_new(const runtime_conf_t *conf) {

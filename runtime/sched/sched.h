@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "sched/runtime.h"
 #include "sched/timer.h"
+#include "sched/watchdog.h"
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -19,7 +20,7 @@
 
 typedef struct worker worker_t;
 
-/* The runtime's own verbs, below MSG_USER and never seen by a class. */
+/* The runtime's own verbs, below MSG_AGAIN and never seen by a class. */
 enum {
     MSG_WATCH = 3,   /* from wants a DOWN */
     MSG_ARM = 4,     /* a timer asked for in a foreign thread: key = its id */
@@ -30,6 +31,7 @@ enum {
     MSG_LOOK = 9,    /* look_actor asks for the actor's own lists */
     MSG_KILL = 10    /* runtime_kill: why is in actor.killed */
 };
+_Static_assert((int)MSG_KILL < (int)MSG_AGAIN, "each number means one thing");
 enum { MSG_TIMER = 16 }; /* flag: made by a wheel, key = timer id */
 
 enum {
@@ -41,6 +43,10 @@ enum {
     ACTOR_BEGUN = 32,   /* init succeeded: `ended` is owed */
     ACTOR_TIMED = 64,   /* keyed: the timer of idle_ms runs */
     ACTOR_FAILED = 128  /* ends because a child failed for good */
+};
+enum {
+    SLOW_LATE = 1, /* its last slice was overdue, or it asked for another turn */
+    SLOW_ASKS = 2  /* it asks in this slice: MSG_AGAIN stands first in its queue */
 };
 enum { KIND_NONE = 255 };
 
@@ -94,16 +100,16 @@ struct actor {
     uintptr_t calls; /* call.c: a calls_t, or the last id given << 1 | 1 */
     timer_node_t *timers;
     extra_t *extra;
-    uint64_t handled, ticks; /* accounts */
-    uint32_t last;           /* now_ms of a keyed actor's last message */
-    uint32_t peak;           /* longest queue seen */
-    uint32_t born_ms;        /* turn_tick when it was made */
-    uint32_t timer_count;
-    uint16_t open_count, call_count; /* to be looked at only: they may run over */
-    uint16_t memory;                 /* actor_memory, in 64 KiB */
+    uint64_t handled, ticks;                      /* accounts */
+    uint32_t last;                                /* now_ms of a keyed actor's last message */
+    uint32_t peak;                                /* longest queue seen */
+    uint32_t born_ms;                             /* turn_tick when it was made */
+    uint16_t timer_count, open_count, call_count; /* to be looked at only: they may run over */
+    uint16_t memory;                              /* actor_memory, in 64 KiB */
     int8_t reason;
     _Atomic int8_t killed; /* runtime_kill, by anyone who is admitted: why */
     uint8_t flags, kind, restarts;
+    uint8_t slow; /* SLOW_*: where its next turn is */
     /* --- under the slots' lock --- */
     uint8_t marks;
     actor_ref_t parent;
@@ -114,6 +120,7 @@ _Static_assert(sizeof(struct actor) <= 192, "a socket and its user are two of th
 _Static_assert(ERR_COUNT < INT8_MAX, "reason holds an error code");
 
 #define RING  256 /* power of two */
+#define CHAIN 64  /* slices in a row that `next` goes before the queue */
 #define HOOKS 8
 
 typedef struct turn_hook {
@@ -153,6 +160,8 @@ struct worker {
     bool pinned_turn;
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
+    actor_t *late, **late_tail; /* slow ones: see queue.c */
+    uint64_t late_ticks;        /* when the last slice of a slow one ended */
     uint64_t now_ns;
     int64_t wall_ms;    /* read with it */
     uint32_t now_ms;    /* now_ns in ms: an actor that was quiet for seven weeks waits once more */
@@ -225,8 +234,8 @@ enum { PHASE_NEW, PHASE_RUNNING, PHASE_QUIT, PHASE_OVER };
 
 struct runtime {
     runtime_conf_t conf;
-    struct sim_node *sim;                                      /* NULL: threads */
-    uint64_t ticks_slice, ticks_turn, ticks_clock, ticks_hold; /* limits in clock_ticks */
+    struct sim_node *sim;                                                  /* NULL: threads */
+    uint64_t ticks_slice, ticks_turn, ticks_clock, ticks_hold, ticks_late; /* in clock_ticks */
     uint32_t worker_count;
     worker_t **workers;
     _Atomic uint32_t phase;

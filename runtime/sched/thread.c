@@ -168,6 +168,7 @@ static void *thread_main(void *arg) {
     if (w->only)
         worker_sweep(w);
     worker_current = NULL;
+    watchdog_quit();
     pool_thread_end();
     return NULL;
 }

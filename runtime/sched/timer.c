@@ -208,11 +208,11 @@ static void own_link(actor_t *a, timer_node_t *n) {
     if (n->own_next)
         n->own_next->own_prev = &n->own_next;
     a->timers = n;
-    SHOW(a->timer_count, a->timer_count + 1);
+    SHOW(a->timer_count, (uint16_t)(a->timer_count + 1));
 }
 
 static void own_unlink(actor_t *a, timer_node_t *n) {
-    SHOW(a->timer_count, a->timer_count - 1);
+    SHOW(a->timer_count, (uint16_t)(a->timer_count - 1));
     *n->own_prev = n->own_next;
     if (n->own_next)
         n->own_next->own_prev = n->own_prev;

@@ -177,7 +177,7 @@ static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks)
         n++;
         *bytes += msg_cost(m);
         handle(w, a, m, n);
-        if (a->flags & ACTOR_EXITING)
+        if ((a->flags & ACTOR_EXITING) || (a->slow & SLOW_ASKS) || watchdog_overdue())
             break;
         if ((n & (n < 8 ? n - 1 : 7)) == 0 && a->queue && clock_ticks() - start > rt->ticks_slice)
             break;
@@ -185,6 +185,10 @@ static uint32_t slice(worker_t *w, actor_t *a, uint64_t *bytes, uint64_t *ticks)
     if (a->cls->slice_end && n && !(a->flags & ACTOR_EXITING))
         end_slice(w, a);
     w->now_ticks_slice = clock_ticks();
+    a->slow = watchdog_overdue() || (a->slow & SLOW_ASKS) ? SLOW_LATE : 0;
+    if (a->slow)
+        w->late_ticks = w->now_ticks_slice;
+    watchdog_next(w->now_ticks_slice);
     *ticks = w->now_ticks_slice - start;
     if (w->now_ticks_slice - w->now_ticks > rt->ticks_clock)
         turn_clock(w);

@@ -41,6 +41,7 @@ worker_t *worker_new(runtime_t *rt, uint32_t index, bool is_thread) {
     w->is_thread = is_thread;
     w->pinned_tail = &w->pinned;
     w->over_tail = &w->over;
+    w->late_tail = &w->late;
     w->random = rt->conf.seed + (uint64_t)index * 0x5851f42d4c957f2du;
     w->wheel.now_ms = rt_now(rt) / 1000000;
     turn_clock(w);
@@ -79,6 +80,7 @@ static void run_actors(worker_t *w) {
     uint64_t start = clock_ticks();
     actor_t *a;
     w->now_ticks_slice = start;
+    watchdog_slice(start);
     queue_take_inbox(w);
     while ((a = queue_next(w))) {
         actor_run(w, a);
@@ -91,6 +93,7 @@ static void run_actors(worker_t *w) {
         queue_take_inbox(w);
     }
     queue_wake_held(w);
+    watchdog_slice(0);
 }
 
 /* Gives how many us the next poll may wait. */
@@ -181,6 +184,7 @@ void worker_main(void *arg) {
     worker_t *w = arg;
     runtime_t *rt = w->rt;
     worker_current = w;
+    watchdog_join(true);
     come_up(w);
     while (!quits(w)) {
         wheel_advance(w, w->now_ns / 1000000);
@@ -195,6 +199,7 @@ void worker_main(void *arg) {
     for (uint32_t i = rt->hook_count; i-- > 0;)
         rt->hooks[i].fn(rt, w->index, false, rt->hooks[i].arg);
     worker_current = NULL;
+    watchdog_quit();
     pool_thread_end();
 }
 

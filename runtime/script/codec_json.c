@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#define KEYS_MAX   10000 /* of one object: they are sorted in one go, which nothing can interrupt */
 #define KEEP_BYTES (256 * 1024) /* a buffer above this is given back */
 
 codec_t *codec_new(uint32_t max_bytes) {
@@ -46,6 +47,7 @@ slice_t codec_last(const codec_t *c) {
 void codec_check(codec_t *c, lua_State *L) {
     if (c->out.len > c->max)
         luaL_error(L, "value too large (over %d bytes)", (int)c->max);
+    vm_check(L);
 }
 
 /* --- decode --- */
@@ -79,6 +81,7 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at) {
     int64_t i;
     double d;
     luaL_checkstack(L, 4, "JSON too deep");
+    vm_check(L);
     switch (json_type(c->doc, at)) {
     case JSON_FALSE:
         lua_pushboolean(L, 0);
@@ -113,7 +116,6 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at) {
 bool codec_decode(codec_t *c, lua_State *L, slice_t json) {
     reuse(&c->text);
     buf_add_slice(&c->text, json);
-    vm_spend(L, json.len);
     if (json_parse(c->doc, c->text.at, c->text.len) != ERR_OK)
         return false;
     push_node(c, L, JSON_ROOT);
@@ -182,6 +184,8 @@ static void collect_keys(codec_t *c, lua_State *L, int index) {
         name.at = lua_tolstring(L, -2, &name.len);
         push_key(c, name);
     }
+    if (c->key_count - first > KEYS_MAX)
+        luaL_error(L, "object for JSON has too many keys (over %d)", KEYS_MAX);
     if (c->key_count - first > 1)
         qsort(c->keys + first, c->key_count - first, sizeof *c->keys, by_name);
 }
@@ -261,7 +265,6 @@ static void add_value(codec_t *c, lua_State *L, int index, int depth) {
 slice_t codec_encode(codec_t *c, lua_State *L, int index) {
     codec_begin(c);
     add_value(c, L, lua_absindex(L, index), 0);
-    vm_spend(L, c->out.len);
     return buf_slice(&c->out);
 }
 

@@ -1,6 +1,7 @@
 /* script: the door (script.h): opens all services at start, calls into them, closes them. */
 #include "base/err.h"
 #include "base/log.h"
+#include "sched/watchdog.h"
 #include "script/script_in.h"
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,9 @@ static void read_conf(script_t *s, const conf_t *conf) {
     s->conf = conf;
     s->vm_conf.memory = (size_t)conf_int(conf, "script.memory");
     s->vm_conf.slice_ms = (uint32_t)conf_int(conf, "script.slice");
+    s->vm_conf.hold_ms = (uint32_t)conf_int(conf, "script.hold");
+    s->vm_conf.preempt = true;
+    watchdog_limit_set((uint32_t)conf_int(conf, "script.preempt"));
     s->shards = (uint32_t)conf_int(conf, "script.shards");
     s->timeout_ms = (uint32_t)conf_int(conf, "script.timeout");
     s->max_queue = (uint32_t)conf_int(conf, "script.queue");
@@ -182,6 +186,7 @@ script_t *script_open(runtime_t *rt, const conf_t *conf, const script_ports_t *p
     read_conf(s, conf);
     bool ok = open_all(s, sources, fault, room);
     sources_unref(sources);
+    watchdog_quit(); /* this thread runs no script any more */
     if (ok)
         return s;
     script_close(s);

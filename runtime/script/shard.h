@@ -52,9 +52,11 @@ struct shard {
     uint64_t next_after, next_wait;
     task_t **slots; /* all tasks; free places are NULL */
     uint32_t slot_count, slot_hint, tasks;
-    task_list_t ready; /* to be started */
-    task_list_t held;  /* to be started after the swap */
-    msg_t *swap;       /* kept SHARD_SWAP while the old version drains */
+    task_list_t ready;  /* to be started */
+    task_list_t held;   /* to be started after the swap */
+    task_t *preempted;  /* goes on at MSG_AGAIN; until then nothing else of the shard runs */
+    uint64_t expire_ns; /* while it is: when deadlines are looked at next */
+    msg_t *swap;        /* kept SHARD_SWAP while the old version drains */
     uint64_t swap_until_ns, swap_ticks;
     bool ticking, running_sent, stopping;
 };
@@ -62,6 +64,8 @@ struct shard {
 /* --- task.c --- */
 void task_start(shard_t *s, actor_t *self, task_t *t);
 void task_continue(shard_t *s, actor_t *self, const msg_t *reply);
+/* The preempted one goes on. */
+void task_again(shard_t *s, actor_t *self);
 /* Answers ERR_TIMEOUT and gives up the coroutine. */
 void task_expire(shard_t *s, actor_t *self, task_t *t);
 /* Answers the request with err and its standard body, if somebody waits. */

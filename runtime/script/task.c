@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/stat.h"
+#include "sched/look.h"
 #include "script/shard.h"
 #include <stdio.h>
 
@@ -174,7 +175,6 @@ static bool answer_error(shard_t *s, actor_t *self, task_t *t) {
     lua_State *L = vm_lua(t->program->vm);
     const char *killed = vm_killed(t->program->vm);
     bool again = false;
-    stat_add(STAT_SCRIPT_KILLED, killed != NULL);
     lua_pushcfunction(L, describe);
     lua_xmove(t->co, L, 1);
     int status = vm_call(t->program->vm, 1, 1);
@@ -215,16 +215,41 @@ static void run_again(shard_t *s, task_t *t) {
     shard_task_again(s, t);
 }
 
+/* For the list of slow slices. */
+static void note_slice(const shard_t *s, actor_t *self, const task_t *t) {
+    char text[2 * SCRIPT_NAME + 100]; /* is cut to LOOK_NOTE */
+    snprintf(text, sizeof text, "%s.%s at %s", s->service->name, t->verb, vm_where(t->program->vm));
+    actor_slice_note(self, text);
+}
+
+/* Others have their turn, then it goes on. The reply that ended a wait has been read: `take` and
+ * the decoding of a request run in C before the first instruction, where a hook can yield. */
+static void preempt(shard_t *s, actor_t *self, task_t *t) {
+    stat_add(STAT_SCRIPT_PREEMPTED, 1);
+    s->preempted = t;
+    actor_again(self);
+}
+
 static void run(shard_t *s, actor_t *self, task_t *t) {
     host_t *h = &t->program->host;
-    int results;
+    vm_t *vm = t->program->vm;
+    int results, status;
     h->shard = s;
     h->self = self;
     h->task = t;
-    int status = vm_resume(t->program->vm, t->co, 0, &results);
+    if (s->preempted == t) {
+        s->preempted = NULL;
+        status = vm_again(vm, t->co, &results);
+    } else {
+        status = vm_resume(vm, t->co, 0, &results);
+    }
     h->self = NULL;
     h->task = NULL;
     t->reply = NULL;
+    if (vm_where(vm)[0])
+        note_slice(s, self, t);
+    if (status == LUA_YIELD && vm_preempted(vm))
+        preempt(s, self, t);
     if (status == LUA_YIELD)
         return;
     if (status == LUA_OK) {
@@ -261,9 +286,16 @@ void task_continue(shard_t *s, actor_t *self, const msg_t *reply) {
     run(s, self, t);
 }
 
+void task_again(shard_t *s, actor_t *self) {
+    if (s->preempted)
+        run(s, self, s->preempted);
+}
+
 void task_expire(shard_t *s, actor_t *self, task_t *t) {
     stat_add(STAT_SCRIPT_TIMEOUTS, 1);
     answer_plain(self, t, ERR_TIMEOUT);
+    if (s->preempted == t)
+        s->preempted = NULL;
     if (t->co) {
         log_warn("script", "service=%s verb=%s key=%llu: given up at its deadline",
                  s->service->name, t->verb, (unsigned long long)t->key);

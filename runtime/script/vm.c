@@ -1,61 +1,132 @@
 /* vm: see vm.h. This file: the state, its allocator, its slices and their end. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stat.h"
+#include "sched/watchdog.h"
 #include "script/vm_open.h"
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define SPEND_LOOK (512 * 1024) /* bytes of work between looks at the clock */
+#define BLOCK_LEAST (2u << 20)
 
 const char vm_key_api, vm_key_env, vm_key_list, vm_key_loaded;
+
+const char vm_out_of_memory[] = "out of memory";
 
 void vm_kill(vm_t *vm, const char *why) {
     if (!vm->killed)
         vm->killed = why;
 }
 
+/* --- the hook, and the alarm that sets it --- */
 static void hook(lua_State *L, lua_Debug *ar);
 
-static void hook_each(lua_State *L, int count) {
-    if (lua_gethookcount(L) != count || !lua_gethook(L))
+/* count 0: none. */
+static void hook_set(vm_t *vm, lua_State *L, int count) {
+    vm->hooking = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (count)
         lua_sethook(L, hook, LUA_MASKCOUNT, count);
+    else
+        lua_sethook(L, NULL, 0, 0);
+    atomic_signal_fence(memory_order_seq_cst);
+    vm->hooking = 0;
 }
 
-/* Looks at the clock. A slice that is killed keeps dying at each instruction, also in the __close
- * handlers that run while it dies. level: whose line the error names. */
-static void look(lua_State *L, int level) {
-    vm_t *vm = vm_of(L);
+/* In a signal handler, in the middle of anything: lua_sethook is made for that. It walks all calls
+ * under way (ms in a deep recursion), so not again while it is set. Should the hook not come to run
+ * (it was being set by us, or taken away right after) the next signal sets it again. */
+static void alarm_now(void *arg) {
+    vm_t *vm = arg;
+    lua_State *L = vm->running;
+    vm->alarmed = 1;
+    if (!vm->hooking && !(lua_gethook(L) && lua_gethookmask(L)))
+        lua_sethook(L, hook, LUA_MASKCOUNT, 1);
+}
+
+/* --- looks at the clock --- */
+static void account(vm_t *vm) {
     uint64_t now = clock_thread_ns();
-    vm->spent = 0;
-    if (vm->started_ns == 0)
-        vm->started_ns = now;
-    else if (now - vm->started_ns > vm->slice_ns)
+    if (!vm->looked_ns) {
+        vm->looked_ns = now;
+        vm->part_ns = vm->spent_ns;
+    }
+    vm->spent_ns += now - vm->looked_ns;
+    vm->looked_ns = now;
+    if (vm->spent_ns > vm->slice_ns)
         vm_kill(vm, "it ran too long without a wait");
-    hook_each(L, vm->killed ? 1 : VM_HOOK_COUNT);
-    if (!vm->killed)
-        return;
+}
+
+/* A slice that is killed keeps dying at each instruction, also in the __close handlers that run
+ * while it dies. level: whose line the error names. */
+static void die(lua_State *L, int level) {
+    vm_t *vm = vm_of(L);
+    hook_set(vm, L, 1);
     luaL_where(L, level);
     lua_pushfstring(L, "killed: %s", vm->killed);
     lua_concat(L, 2);
     lua_error(L);
 }
 
-/* Every VM_HOOK_COUNT instructions. */
+static void check_hold(vm_t *vm) {
+    if (watchdog_shared() && vm->spent_ns - vm->part_ns > vm->hold_ns)
+        vm_kill(vm, "it ran too long where it cannot be interrupted");
+}
+
+/* The innermost line of a script: a C function has none. */
+static void note_where(lua_State *L) {
+    vm_t *vm = vm_of(L);
+    lua_Debug ar;
+    for (int level = 0; level < 8 && lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline < 0)
+            continue;
+        snprintf(vm->where, sizeof vm->where, "%s:%d", ar.short_src, ar.currentline);
+        return;
+    }
+}
+
+/* The watchdog has come. true: the handler is to yield. */
+static bool look(lua_State *L, int level, bool yields) {
+    vm_t *vm = vm_of(L);
+    vm->alarmed = 0;
+    if (!vm->killed)
+        account(vm);
+    yields = yields && vm->preemptible && lua_isyieldable(L);
+    if (!yields && !vm->killed)
+        check_hold(vm);
+    if (yields || (vm->killed && !vm->where[0]))
+        note_where(L);
+    if (vm->killed)
+        die(L, level);
+    vm->preempted = yields;
+    return yields;
+}
+
+/* At the next instruction after the alarm. It is taken away: while the slice lasts the watchdog
+ * comes again. */
 static void hook(lua_State *L, lua_Debug *ar) {
     (void)ar;
-    look(L, 0);
+    bool yields = look(L, 0, true);
+    hook_set(vm_of(L), L, 0);
+    if (yields)
+        lua_yield(L, 0);
 }
 
-void vm_spend(lua_State *L, size_t bytes) {
-    vm_t *vm = vm_of(L);
-    vm->spent += bytes;
-    if (vm->spent > SPEND_LOOK)
-        look(L, 1);
+void vm_check(lua_State *L) {
+    const vm_t *vm = vm_of(L);
+    if (vm->alarmed || vm->killed)
+        look(L, 1, false);
 }
 
-/* Counts what scripts hold. A big block is work too (a string that is joined and copied takes one
- * instruction), so after a few hundred KB the hook is asked to look at the next instruction;
- * raising is not allowed here. */
+bool vm_pause(lua_State *L) {
+    const vm_t *vm = vm_of(L);
+    return (vm->alarmed || vm->killed) && look(L, 1, true);
+}
+
+/* Counts what scripts hold. One block is bounded too: what is joined or copied by one instruction
+ * cannot be interrupted. */
 static void *allocate(void *arg, void *at, size_t old, size_t size) {
     vm_t *vm = arg;
     if (!at)
@@ -65,15 +136,12 @@ static void *allocate(void *arg, void *at, size_t old, size_t size) {
         vm->used -= old;
         return NULL;
     }
-    if (size > old && (vm->used - old + size > vm->cap || size > vm->cap / 2))
+    if (size > old && (vm->used - old + size > vm->cap || size > vm->block))
         return NULL;
     void *p = realloc(at, size);
     if (!p)
         return NULL;
     vm->used += size - old;
-    vm->spent += size;
-    if (vm->spent > SPEND_LOOK && vm->running)
-        hook_each(vm->running, 1);
     return p;
 }
 
@@ -81,31 +149,60 @@ static int panic(lua_State *L) {
     log_die("script", "error outside of a protected call: %s", lua_tostring(L, -1));
 }
 
-static void slice_begin(vm_t *vm, lua_State *running) {
-    vm->killed = NULL;
-    vm->started_ns = 0;
-    vm->spent = 0;
-    vm->running = running;
+/* --- slices --- */
+bool vm_killed_by_memory(const vm_t *vm) {
+    return vm->killed == vm_out_of_memory;
 }
 
-/* The main state lives on after a kill: its hook goes back to the usual count. */
-static int slice_end(vm_t *vm, int status) {
+static void slice_begin(vm_t *vm, lua_State *running, bool preemptible) {
+    vm->killed = NULL;
+    vm->where[0] = '\0';
+    vm->preempted = false;
+    vm->looked_ns = vm->spent_ns = 0;
+    vm->preemptible = preemptible;
+    vm->running = running;
+    watchdog_enter(alarm_now, vm);
+}
+
+static int slice_end(vm_t *vm, lua_State *L, int status) {
+    watchdog_leave();
     vm->running = NULL;
+    vm->alarmed = 0;
     if (status == LUA_ERRMEM)
-        vm_kill(vm, "out of memory");
+        vm_kill(vm, vm_out_of_memory);
     if (vm->killed)
-        hook_each(vm->L, VM_HOOK_COUNT);
+        stat_add(vm_killed_by_memory(vm) ? STAT_SCRIPT_KILLED_MEMORY : STAT_SCRIPT_KILLED_TIME, 1);
+    if (lua_gethook(L))
+        hook_set(vm, L, 0);
     return status;
 }
 
 int vm_call(vm_t *vm, int args, int results) {
-    slice_begin(vm, vm->L);
-    return slice_end(vm, lua_pcall(vm->L, args, results, 0));
+    slice_begin(vm, vm->L, false);
+    return slice_end(vm, vm->L, lua_pcall(vm->L, args, results, 0));
 }
 
 int vm_resume(vm_t *vm, lua_State *co, int args, int *results) {
-    slice_begin(vm, co);
-    return slice_end(vm, lua_resume(co, NULL, args, results));
+    slice_begin(vm, co, vm->preempt && watchdog_shared());
+    return slice_end(vm, co, lua_resume(co, NULL, args, results));
+}
+
+int vm_again(vm_t *vm, lua_State *co, int *results) {
+    vm->preempted = false;
+    vm->where[0] = '\0';
+    vm->looked_ns = clock_thread_ns();
+    vm->part_ns = vm->spent_ns;
+    vm->running = co;
+    watchdog_enter(alarm_now, vm);
+    return slice_end(vm, co, lua_resume(co, NULL, 0, results));
+}
+
+const char *vm_where(const vm_t *vm) {
+    return vm->where;
+}
+
+bool vm_preempted(const vm_t *vm) {
+    return vm->preempted;
 }
 
 const char *vm_killed(const vm_t *vm) {
@@ -175,12 +272,22 @@ static int open_all(lua_State *L) {
     return 0;
 }
 
+/* An eighth of the memory, and room for the header of such a text; half where there is little. */
+static size_t block_limit(size_t memory) {
+    if (memory / 8 >= BLOCK_LEAST)
+        return memory / 8 + 4096;
+    return memory / 2 < BLOCK_LEAST ? memory / 2 : BLOCK_LEAST;
+}
+
 vm_t *vm_new(const vm_conf_t *conf, vm_find_t find, void *arg) {
     vm_t *vm = calloc(1, sizeof *vm);
     if (!vm)
         log_die("script", "no memory for a VM");
     vm->cap = conf->memory;
+    vm->block = block_limit(conf->memory);
     vm->slice_ns = conf->slice_ms * 1000000ull;
+    vm->hold_ns = (conf->hold_ms ? conf->hold_ms : conf->slice_ms) * 1000000ull;
+    vm->preempt = conf->preempt;
     vm->find = find;
     vm->find_arg = arg;
     vm->L = lua_newstate(allocate, vm);
@@ -190,7 +297,6 @@ vm_t *vm_new(const vm_conf_t *conf, vm_find_t find, void *arg) {
     }
     *(vm_t **)lua_getextraspace(vm->L) = vm;
     lua_atpanic(vm->L, panic);
-    hook_each(vm->L, VM_HOOK_COUNT);
     lua_pushcfunction(vm->L, open_all);
     if (vm_call(vm, 0, 0) != LUA_OK) {
         vm_free(vm);

@@ -10,7 +10,7 @@
 static int hold(lua_State *L, int status, int keep) {
     vm_t *vm = vm_of(L);
     if (status == LUA_ERRMEM)
-        vm_kill(vm, "out of memory");
+        vm_kill(vm, vm_out_of_memory);
     if (status != LUA_OK && status != LUA_YIELD) {
         if (vm->killed)
             return lua_error(L);

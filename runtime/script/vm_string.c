@@ -4,8 +4,8 @@
 #include "script/vm_open.h"
 #include <lualib.h>
 
-#define PATTERN_STEPS (1000 * 1000) /* a call; about 5 ms */
-#define REP_MAX       (1024 * 1024) /* bytes that rep gives */
+#define PATTERN_STEPS (1000 * 1000) /* a match; about 5 ms that nothing can interrupt */
+#define REP_MAX       (1024 * 1024) /* bytes that rep gives, and of a text that format takes */
 
 static slice_t check_slice(lua_State *L, int arg) {
     slice_t s;
@@ -21,9 +21,10 @@ static void compile(lua_State *L, pattern_t *p, int arg, bool caret) {
 
 static bool look(lua_State *L, const pattern_t *p, slice_t s, size_t from, uint64_t *steps,
                  pattern_match_t *m) {
-    uint64_t before = *steps;
-    int found = pattern_find(p, s, from, steps, m);
-    vm_spend(L, before - *steps);
+    uint64_t most = *steps < PATTERN_STEPS ? *steps : PATTERN_STEPS, left = most;
+    int found = pattern_find(p, s, from, &left, m);
+    *steps -= most - left;
+    vm_check(L);
     if (found < 0)
         luaL_error(L, "pattern takes too many steps on this text");
     return found == 1;
@@ -63,7 +64,6 @@ static int push_captures(lua_State *L, const pattern_t *p, slice_t s, const patt
 
 static int find_plain(lua_State *L, slice_t s, size_t from) {
     slice_t what = check_slice(L, 2);
-    vm_spend(L, s.len - from);
     const char *at = memmem(s.at + from, s.len - from, what.at, what.len);
     if (!at) {
         lua_pushnil(L);
@@ -252,10 +252,21 @@ static int string_rep(lua_State *L) {
     return 1;
 }
 
+/* The standard one (upvalue 1), which quotes and copies byte by byte. */
+static int string_format(lua_State *L) {
+    for (int i = lua_gettop(L); i > 0; i--)
+        if (lua_type(L, i) == LUA_TSTRING && lua_rawlen(L, i) > REP_MAX)
+            return luaL_argerror(L, i, "text too long to format");
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
 /* Pushes the table; methods of string values ("x"):rep(3) come from it too. */
 void vm_open_string(lua_State *L) {
-    static const char *const kept[] = {"byte",    "char", "format", "len", "lower",
-                                       "reverse", "sub",  "upper",  NULL};
+    static const char *const kept[] = {"byte",    "char", "len",   "lower",
+                                       "reverse", "sub",  "upper", NULL};
     static const luaL_Reg own[] = {{"find", string_find},     {"match", string_match},
                                    {"gmatch", string_gmatch}, {"gsub", string_gsub},
                                    {"rep", string_rep},       {NULL, NULL}};
@@ -266,6 +277,9 @@ void vm_open_string(lua_State *L) {
         lua_getfield(L, -1, *k);
         lua_setfield(L, -4, *k);
     }
+    lua_getfield(L, -1, "format");
+    lua_pushcclosure(L, string_format, 1);
+    lua_setfield(L, -4, "format");
     lua_pop(L, 2);
     lua_pushliteral(L, "");
     lua_getmetatable(L, -1);

@@ -4,8 +4,7 @@
 #include "script/vm_open.h"
 #include <lualib.h>
 
-#define SORT_MAX 100000 /* entries */
-#define MOVE_MAX 1000000
+#define MOVE_MAX 100000 /* entries */
 
 static void check_plain(lua_State *L, int arg) {
     static const char *const refused[] = {"__len", "__index", "__newindex"};
@@ -36,29 +35,17 @@ static int table_insert(lua_State *L) {
         lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
         return 0;
     }
-    vm_spend(L, lua_rawlen(L, 1) * 16);
-    return pass(L);
-}
-
-static int table_remove(lua_State *L) {
-    check_plain(L, 1);
-    if (lua_gettop(L) > 1)
-        vm_spend(L, lua_rawlen(L, 1) * 16);
     return pass(L);
 }
 
 static int table_plain(lua_State *L) {
     check_plain(L, 1);
-    vm_spend(L, lua_rawlen(L, 1) * 16);
     return pass(L);
 }
 
 static int table_sort(lua_State *L) {
     check_plain(L, 1);
-    if (lua_rawlen(L, 1) > SORT_MAX)
-        return luaL_error(L, "too many entries to sort (%d)", (int)lua_rawlen(L, 1));
-    vm_spend(L, lua_rawlen(L, 1) * 256);
-    return pass(L);
+    return vm_table_sort(L);
 }
 
 static int table_move(lua_State *L) {
@@ -68,7 +55,6 @@ static int table_move(lua_State *L) {
     lua_Integer from = luaL_checkinteger(L, 2), to = luaL_checkinteger(L, 3);
     if (to >= from && (lua_Unsigned)to - (lua_Unsigned)from >= MOVE_MAX)
         return luaL_error(L, "too many elements to move");
-    vm_spend(L, to >= from ? (size_t)(to - from) * 16 : 0);
     return pass(L);
 }
 
@@ -76,8 +62,8 @@ void vm_open_table(lua_State *L) {
     static const struct {
         const char *name;
         lua_CFunction f;
-    } own[] = {{"insert", table_insert}, {"remove", table_remove}, {"concat", table_plain},
-               {"unpack", table_plain},  {"sort", table_sort},     {"move", table_move}};
+    } own[] = {{"insert", table_insert}, {"remove", table_plain}, {"concat", table_plain},
+               {"unpack", table_plain},  {"sort", table_sort},    {"move", table_move}};
     lua_createtable(L, 0, 7);
     lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_getfield(L, -1, LUA_TABLIBNAME);

@@ -34,7 +34,7 @@ static int load(lua_State *L) {
 }
 
 static void open_vm(size_t memory) {
-    vm_conf_t conf = {memory, slice_ms};
+    vm_conf_t conf = {.memory = memory, .slice_ms = slice_ms};
     vm = vm_new(&conf, find, NULL);
     lua_pushcfunction(vm_lua(vm), seal);
     vm_call(vm, 0, 0);
