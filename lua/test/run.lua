@@ -20,6 +20,7 @@ local function plain(v)
 end
 
 local function show(v)
+    if v == nil then return "nothing" end
     local ok, text = pcall(json.encode, {v})
     return ok and text:sub(2, -2) or tostring(v)
 end
