@@ -66,7 +66,7 @@ static int relay_init(actor_t *self, void *state, const void *arg) {
 
 static const actor_class_t relay_class = {.name = "console",
                                           .place = ACTOR_THREAD,
-                                          .restart = ACTOR_NEVER,
+                                          .restart = ACTOR_ON_CRASH,
                                           .state_size = sizeof(console_t *),
                                           .init = relay_init,
                                           .handle_batch = relay_batch};

@@ -546,7 +546,7 @@ static const console_command_t commands[] = {
      "actor 17              by the id that top and actors show\n"
      "actor conversation 42 by class and key",
      CONSOLE_READ, actor},
-    {"kill", "ID|CLASS KEY",
+    {"kill", "ID|CLASS [KEY]",
      "crashes an actor before its next message; its class's restart applies",
      "Services come back at once with empty mailboxes; more than 3 crashes in 10 s stop the node.\n"
      "A connection's socket is closed, a user or conversation begins anew with its next message.",

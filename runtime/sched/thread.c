@@ -104,23 +104,23 @@ static void handle_batch(actor_t *a, msg_t **batch, uint32_t n) {
         actor_exit(a, ERR_OK);
 }
 
-static bool resume(worker_t *w, actor_t *a) {
-    a->flags = 0;
-    slot_mark(w->rt, a, MARK_PARKED, false);
-    if (actor_begin(a, arg_of(a)) || (a->flags & ACTOR_EXITING)) {
-        actor_end(a);
-        actor_settle(w->rt, a);
-        return false;
-    }
-    return !mailbox_consumed(a, 1, 0);
-}
-
 static void settle_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
     actor_drain(a, &done, &bytes);
     if (mailbox_consumed(a, done, bytes))
         actor_gone(a);
     else
         thread_wake(w);
+}
+
+static bool resume(worker_t *w, actor_t *a) {
+    a->flags = 0;
+    slot_mark(w->rt, a, MARK_PARKED, false);
+    if (actor_begin(a, arg_of(a)) || (a->flags & ACTOR_EXITING)) {
+        if (!actor_after_exit(w, a, 1, 0)) /* a restart that fails is a crash like any other */
+            settle_dead(w, a, 1, 0);
+        return false;
+    }
+    return !mailbox_consumed(a, 1, 0);
 }
 
 void thread_turn(worker_t *w, actor_t *a) {

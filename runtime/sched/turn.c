@@ -121,6 +121,15 @@ static void run_dead(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
         queue_push(w, a);
 }
 
+/* A restart that fails is a crash like any other. */
+static void fail_begin(worker_t *w, actor_t *a, bool parked) {
+    if (parked && actor_after_exit(w, a, 1, 0))
+        return;
+    if (!parked)
+        actor_end(a);
+    run_dead(w, a, parked, 0);
+}
+
 /* Its restart is due, or a keyed actor begins. false: init refused and it has ended. */
 static bool begin(worker_t *w, actor_t *a) {
     bool parked = a->flags & ACTOR_PARKED;
@@ -137,8 +146,7 @@ static bool begin(worker_t *w, actor_t *a) {
     } else {
         a->reason = (int8_t)err;
     }
-    actor_end(a);
-    run_dead(w, a, parked, 0);
+    fail_begin(w, a, parked);
     return false;
 }
 

@@ -379,7 +379,7 @@ static void reload_batch(actor_t *self, void *state, msg_t **m, size_t n) {
 
 static int reload_init(actor_t *self, void *state, const void *arg) {
     (void)self;
-    ((reloader_t *)state)->script = *(script_t *const *)arg;
+    ((reloader_t *)state)->script = (script_t *)(uintptr_t)arg;
     return ERR_OK;
 }
 
@@ -397,7 +397,7 @@ static void reload_ended(actor_t *self, void *state, int reason) {
 static const actor_class_t reload_class = {
     .name = "script.reload",
     .place = ACTOR_THREAD,
-    .restart = ACTOR_NEVER,
+    .restart = ACTOR_ON_CRASH, /* a reload under way is given up; the next one begins anew */
     .state_size = sizeof(reloader_t),
     .batch = 16,
     .init = reload_init,
@@ -406,7 +406,7 @@ static const actor_class_t reload_class = {
 };
 
 bool reload_open(script_t *s) {
-    s->reloader = actor_spawn(s->rt, NULL, &reload_class, 0, -1, &s);
+    s->reloader = actor_spawn(s->rt, NULL, &reload_class, 0, -1, s);
     return !actor_ref_eq(s->reloader, ACTOR_NONE);
 }
 

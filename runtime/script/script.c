@@ -137,10 +137,14 @@ static bool begin_histories(script_t *s, char *fault, size_t room) {
 
 /* Takes the programs. */
 static bool spawn_shards(script_t *s, program_t **programs) {
+    s->shard_args = calloc((size_t)s->service_count * s->shards + 1, sizeof *s->shard_args);
+    if (!s->shard_args)
+        log_die("script", "no memory");
     for (uint32_t i = 0; i < s->service_count; i++) {
         for (uint32_t n = 0; n < s->shards; n++) {
-            shard_arg_t arg = {s, i, n, programs[i * s->shards + n]};
-            actor_ref_t ref = actor_spawn(s->rt, NULL, &shard_class, n, -1, &arg);
+            shard_arg_t *arg = &s->shard_args[i * s->shards + n];
+            *arg = (shard_arg_t){s, i, n, programs[i * s->shards + n], NULL};
+            actor_ref_t ref = actor_spawn(s->rt, NULL, &shard_class, n, -1, arg);
             if (actor_ref_eq(ref, ACTOR_NONE))
                 return false;
             s->services[i].refs[n] = ref;
@@ -202,6 +206,9 @@ void script_close(script_t *s) {
         version_unref(s->services[i].held);
         history_free(s->services[i].history);
     }
+    for (uint32_t i = 0; s->shard_args && i < s->service_count * s->shards; i++)
+        version_unref(s->shard_args[i].version);
+    free(s->shard_args);
     free((void *)s->functions);
     free(s);
 }

@@ -79,6 +79,7 @@ struct script_policy {
 };
 
 struct script {
+    struct shard_arg *shard_args; /* of all shards, by service and number: they outlive each life */
     runtime_t *rt;
     const conf_t *conf;
     script_ports_t ports;
@@ -122,7 +123,8 @@ typedef struct shard_try {
 typedef struct shard_arg {
     script_t *script;
     uint32_t service, number;
-    program_t *program;
+    program_t *program; /* for the first life; then NULL */
+    version_t *version; /* after a crash: what it ran, for the next life */
 } shard_arg_t;
 extern const actor_class_t shard_class;
 /* The shard of a key. */

@@ -340,13 +340,29 @@ static void on_try(shard_t *s, actor_t *self, msg_t *m) {
 }
 
 /* --- life --- */
+/* After a crash a new VM of the version that ran: its state begins anew. */
+static program_t *program_of(shard_arg_t *a) {
+    char fault[512];
+    program_t *p = a->program;
+    a->program = NULL;
+    if (p || !a->version)
+        return p;
+    p = program_new(a->script, a->version, a->number, fault, sizeof fault);
+    if (!p)
+        log_error("script", "shard %u of %s: %s", a->number, a->version->service, fault);
+    return p;
+}
+
 static int shard_init(actor_t *self, void *state, const void *arg) {
     shard_t *s = state;
-    const shard_arg_t *a = arg;
+    shard_arg_t *a = (shard_arg_t *)(uintptr_t)arg;
+    s->arg = a;
+    s->program = program_of(a);
+    if (!s->program)
+        return ERR_INTERNAL;
     s->script = a->script;
     s->service = &a->script->services[a->service];
     s->number = a->number;
-    s->program = a->program;
     s->keys = map_new(sizeof(task_list_t));
     s->afters = map_new(sizeof(after_t));
     s->slot_count = a->script->max_queue;
@@ -409,7 +425,8 @@ static void drop_after(void *arg, uint64_t key, void *value) {
 static void shard_ended(actor_t *self, void *state, int reason) {
     shard_t *s = state;
     (void)self;
-    (void)reason;
+    version_unref(s->arg->version);
+    s->arg->version = actor_crashed(reason) ? version_ref(s->program->host.version) : NULL;
     for (uint32_t i = 0; i < s->slot_count; i++)
         if (s->slots[i])
             task_free(s, s->slots[i]);
@@ -428,7 +445,7 @@ static void shard_ended(actor_t *self, void *state, int reason) {
 const actor_class_t shard_class = {
     .name = "script",
     .place = ACTOR_FREE,
-    .restart = ACTOR_NEVER,
+    .restart = ACTOR_ON_CRASH,
     .state_size = sizeof(shard_t),
     .init = shard_init,
     .handle = shard_handle,

@@ -40,6 +40,7 @@ typedef struct after {
 } after_t;
 
 struct shard {
+    struct shard_arg *arg; /* outlives it: what the next life begins with */
     script_t *script;
     service_t *service;
     uint32_t number;
