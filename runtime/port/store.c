@@ -117,17 +117,16 @@ void store_count_out(msg_t *m) {
     head->port = NULL;
 }
 
-/* The one with the shortest queue; the start moves on so that equals take turns. */
+/* The first one with the shortest queue: while one is enough the same one reads, whose pages are in
+ * its caches. */
 static store_port_t *pick_reader(store_t *s) {
-    uint32_t start = atomic_fetch_add_explicit(&s->next_reader, 1, memory_order_relaxed),
-             least = ~0u;
+    uint32_t least = ~0u;
     store_port_t *best = NULL;
     for (uint32_t i = 0; i < s->reader_count && least > 0; i++) {
-        store_port_t *p = &s->readers[(start + i) % s->reader_count];
-        uint32_t queued = atomic_load_explicit(&p->queued, memory_order_relaxed);
+        uint32_t queued = atomic_load_explicit(&s->readers[i].queued, memory_order_relaxed);
         if (queued < least) {
             least = queued;
-            best = p;
+            best = &s->readers[i];
         }
     }
     return best;

@@ -112,7 +112,6 @@ struct store {
     uint32_t batch, queue, reader_count;
     store_port_t writer;
     store_port_t readers[STORE_READERS];
-    _Atomic uint32_t next_reader;
     _Atomic uint64_t commits, rows, reads, refused, log_bytes;
     store_outcome_t outcomes[STORE_GROUP]; /* the writer's */
 };
