@@ -59,6 +59,16 @@ static uint64_t name_key(const json_doc_t *doc) {
     return hash_bytes(folded, s.len);
 }
 
+/* With or without its '+'. */
+static uint64_t phone_key(const json_doc_t *doc) {
+    slice_t s;
+    if (!json_string(doc, json_get(doc, JSON_ROOT, "phone"), &s))
+        return 0;
+    if (s.len && s.at[0] == '+')
+        s.at++, s.len--;
+    return hash_bytes(s.at, s.len);
+}
+
 static uint64_t body_pair(conn_t *c, const json_doc_t *doc, const char *key) {
     int64_t peer = 0;
     json_int(doc, json_get(doc, JSON_ROOT, key), &peer);
@@ -93,6 +103,8 @@ static uint64_t key_of(conn_t *c, json_doc_t *doc) {
     switch (c->http->route->key) {
     case KEY_NAME:
         return name_key(doc);
+    case KEY_PHONE:
+        return phone_key(doc);
     case KEY_LOGIN:
         return login_key(c, doc);
     case KEY_PAIR_TARGET:
@@ -250,6 +262,7 @@ void lua_answer(conn_t *c, msg_t *m) {
     slice_t json = m->body ? (slice_t){m->body->data, m->body->len} : (slice_t){NULL, 0};
     if (!conn_http_waits(c, (uint32_t)m->cookie))
         return;
+    stat_add(STAT_LOGIN_FAILURES, m->err == ERR_INVALID_CREDENTIALS);
     if (m->err != ERR_OK)
         answer_error(c, m->err, m->body);
     else

@@ -33,6 +33,7 @@ typedef enum route_run {
 typedef enum route_key {
     KEY_USER,         /* the caller */
     KEY_NAME,         /* the user name in the body */
+    KEY_PHONE,        /* the phone in the body */
     KEY_LOGIN,        /* the login of the refresh token in the body */
     KEY_PAIR_TARGET,  /* caller and body target_user_id */
     KEY_PAIR_USER,    /* caller and body user_id */

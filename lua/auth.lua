@@ -11,7 +11,7 @@ local function may_register(_) end
 
 local backoff = require "lib.backoff"
 local check = require "lib.check"
-local shape = require "lib.shape"
+local logins = require "lib.login"
 
 local LONGEST_CHARACTER <const> = 4 -- bytes, in UTF-8
 
@@ -32,25 +32,6 @@ end
 
 -- ---- logins ----
 
-local function payload(pair, user)
-    return {
-        access_token = pair.access, refresh_token = pair.refresh, expires_in = pair.expires_in, token_type = "Bearer",
-        profile = shape.profile(user),
-    }
-end
-
--- A new login of the user; logins that nobody can use any more go with it.
-local function open_login(user, device)
-    local found = store.batch {
-        {"login_prune", {user = user.id, before = now() - conf("auth.refresh_ttl")}},
-        {"login_create", {user = user.id, device = device, now = now()}},
-    }
-    local fam = found[2][1].id
-    local pair = token.pair(user.id, fam, device)
-    store.run("login_pair", {fam = fam, hash = hash.sha256(pair.refresh), pair = pair.claims})
-    return payload(pair, user)
-end
-
 local function register(_, req)
     local body = req.body
     local username = fold(check.text(body.username, 0, math.maxinteger))
@@ -66,7 +47,7 @@ local function register(_, req)
     })
     if not rows then fail("username_taken") end
     local user = {id = rows[1].id, username = username, display_name = display_name, avatar_url = "", status = "active"}
-    local ok, result = pcall(open_login, user, device)
+    local ok, result = pcall(logins.open, user, device)
     if not ok then
         log.error("register of user " .. user.id .. ": no login: " .. tostring(result))
         fail("internal", "register succeeded but login failed")
@@ -93,7 +74,7 @@ local function log_in(_, req)
     end
     if user.status ~= "active" then fail("user_disabled") end
     backoff.succeeded(username, req.address)
-    return open_login(user, device)
+    return logins.open(user, device)
 end
 
 -- ---- refresh: a token is used once ----
@@ -137,7 +118,7 @@ local function refresh_once(fam, old_hash, req)
     local pair
     if current then pair = next_pair(row, old_hash, req) else pair = same_pair(row) end
     row.id = row.user
-    return pair and payload(pair, row)
+    return pair and logins.payload(pair, row)
 end
 
 local function refresh(_, req)

@@ -30,6 +30,7 @@ typedef struct node {
     kv_t *kv;
     stream_t *stream;
     crypt_t *crypt;
+    post_t *post;
     edge_t *edge;
     script_t *script;
     net_t *net;
@@ -203,7 +204,9 @@ static int open_ports(node_t *n) {
         return ERR_IO;
     if (!(n->stream = stream_open(n->rt, n->conf, FAULT(n))))
         return ERR_IO;
-    return (n->crypt = crypt_open(n->rt, n->conf, FAULT(n))) ? ERR_OK : ERR_IO;
+    if (!(n->crypt = crypt_open(n->rt, n->conf, FAULT(n))))
+        return ERR_IO;
+    return (n->post = post_open(n->rt, n->conf, FAULT(n))) ? ERR_OK : ERR_IO;
 }
 
 static int open_actors(node_t *n) {
@@ -211,7 +214,7 @@ static int open_actors(node_t *n) {
     if (!(n->edge = edge_new(n->rt, n->conf, n->store, FAULT(n))))
         return ERR_IO;
     const script_function_t *functions = edge_functions(n->edge, &count);
-    script_ports_t ports = {n->store, n->kv, n->stream, n->crypt};
+    script_ports_t ports = {n->store, n->kv, n->stream, n->crypt, n->post};
     if (!(n->script = script_open(n->rt, n->conf, &ports, functions, count, FAULT(n))))
         return ERR_BAD_REQUEST;
     int err = edge_set_script(n->edge, n->script, FAULT(n));
@@ -284,10 +287,12 @@ static int node_start(node_t *n) {
 
 static void node_close(node_t *n) {
     console_stop(n->console);
+    post_stop(n->post);
     if (n->started)
         runtime_stop(n->rt, 5000);
     net_free(n->net);
     script_close(n->script);
+    post_close(n->post);
     crypt_close(n->crypt);
     stream_close(n->stream);
     kv_close(n->kv);

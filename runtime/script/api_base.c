@@ -184,6 +184,21 @@ static int random_bytes(lua_State *L) {
     return 1;
 }
 
+/* random.digits(n): secret random decimal digits, each equally likely. */
+static int random_digits(lua_State *L) {
+    lua_Integer n = luaL_checkinteger(L, 1);
+    char text[32];
+    luaL_argcheck(L, n >= 1 && n <= (lua_Integer)sizeof text, 1, "1 to 32 digits");
+    for (lua_Integer i = 0; i < n;) {
+        uint8_t byte;
+        crypt_random(&byte, 1);
+        if (byte < 250) /* 250 is 25 times 10 */
+            text[i++] = (char)('0' + byte % 10);
+    }
+    lua_pushlstring(L, text, (size_t)n);
+    return 1;
+}
+
 static int random_int(lua_State *L) {
     lua_Integer lo = luaL_checkinteger(L, 1), hi = luaL_checkinteger(L, 2);
     luaL_argcheck(L, lo <= hi, 2, "the upper bound is below the lower one");
@@ -219,5 +234,6 @@ void api_base_define(lua_State *L) {
     define_log(L, "error", LOG_ERROR);
     define(L, "hash", "sha256", hash_sha256);
     define(L, "random", "bytes", random_bytes);
+    define(L, "random", "digits", random_digits);
     define(L, "random", "int", random_int);
 }

@@ -14,6 +14,7 @@ static int define_all(lua_State *L) {
     api_store_define(L);
     api_ports_define(L);
     api_call_define(L);
+    api_post_define(L);
     for (size_t i = 0; i < s->function_count; i++) {
         lua_pushlightuserdata(L, s->functions[i].arg);
         lua_pushcclosure(L, (lua_CFunction)s->functions[i].lua_cfunction, 1);

@@ -7,6 +7,7 @@
 #include "base/conf.h"
 #include "port/crypt.h"
 #include "port/kv.h"
+#include "port/post.h"
 #include "port/store.h"
 #include "port/stream.h"
 #include "sched/runtime.h"
@@ -18,6 +19,7 @@ typedef struct script_ports {
     kv_t *kv;
     stream_t *stream;
     crypt_t *crypt;
+    post_t *post; /* NULL: http.post is an error */
 } script_ports_t;
 
 /* Functions that C gives to scripts beyond the built-in API (tokens, pushes to users): registered

@@ -164,6 +164,7 @@ int api_conf_get(lua_State *L); /* conf itself, for lua/test/run.lua */
 void api_store_define(lua_State *L);
 void api_ports_define(lua_State *L);
 void api_call_define(lua_State *L);
+void api_post_define(lua_State *L);
 /* Pushes a fail object; the extra members are the table at `extra` (0: none). */
 void api_fail_push(lua_State *L, int err, const char *text, int extra);
 /* The value at index is a fail object: gives its code; pushes nothing. ERR_OK: it is none. */

@@ -234,6 +234,7 @@ local defaults = {
     ["auth.min_password"] = 8, ["auth.max_failures"] = 10, ["auth.refresh_ttl"] = 7 * 86400000, ["auth.refresh_grace"] = 10000,
     ["group.member_limit"] = 500, ["recall.window"] = 120000,
     ["call.ring"] = 30000, ["call.connect"] = 30000, ["call.max"] = 14400000, ["call.lost"] = 15000,
+    ["sms.sender"] = "log", ["sms.auto_register"] = true, ["sms.url"] = "http://gateway.example/send", ["sms.text"] = "Code: {code}",
     ["call.stun"] = json.list {"stun:stun.example.org:3478"},
 }
 
@@ -294,12 +295,22 @@ local function globals_of(w)
     local services = services_of(w)
     return {
         call = services.call, send = services.send, after = services.after, cancel = services.cancel, calls = calls_of(w),
-        random = {bytes = function(n) w.serial = w.serial + 1; return ("%0" .. n .. "d"):format(w.serial) end},
+        random = {
+            bytes = function(n) w.serial = w.serial + 1; return ("%0" .. n .. "d"):format(w.serial) end,
+            digits = function(n) w.serial = w.serial + 1; return ("%0" .. n .. "d"):format(w.serial) end,
+        },
+        http = {post = function(url, headers, body)
+            w.posted[#w.posted + 1] = {url = url, headers = headers, body = body}
+            return table.unpack(w.gateway)
+        end},
         store = store_of(w), kv = kv_of(w), token = token_of(w), crypt = crypt_of(w), json = json, hash = {sha256 = digest},
         now = function() return w.now end,
-        conf = function(key) return assert(w.conf[key], "no conf " .. key) end,
+        conf = function(key)
+            assert(w.conf[key] ~= nil, "no conf " .. key)
+            return w.conf[key]
+        end,
         fail = function(code, text, extra) error(setmetatable({code = code, text = text, extra = extra}, FAIL), 0) end,
-        log = {info = function() end, warn = function() end, error = function(text) w.logged = text end},
+        log = {info = function(text) w.told = text end, warn = function() end, error = function(text) w.logged = text end},
         push = {users = function(to, type, data, except)
             w.pushes[#w.pushes + 1] = {to = copy(to), type = type, data = copy(data), except = except}
             w.events[#w.events + 1] = {kind = "push", type, data.action}
@@ -317,7 +328,9 @@ local function globals_of(w)
             end
             w.posts[#w.posts + 1] = {conversation = conversation, sender = sender, type = type, content = copy(content), cid = cid}
             return {id = #w.posts, seq = #w.posts}
-        end}, presence = {drop = record "drop", online = function(user) return w.online[user] ~= nil end},
+        end}, presence = {
+            drop = record "drop", online = function(user) return w.online[user] ~= nil end,
+        },
     }
 end
 
@@ -331,7 +344,8 @@ local fake = {json = json, ops = ops}
 function fake.new(conf)
     local w = setmetatable({
         now = 1760000000000, pushes = {}, events = {}, work = 0, states = {}, mail = {}, timers = {}, in_call = {}, online = {},
-        posts = {}, results = {}, serial = 0, conf = setmetatable(conf or {}, {__index = defaults}),
+        posts = {}, results = {}, serial = 0, posted = {}, gateway = {{status = 200, body = ""}},
+        conf = setmetatable(conf or {}, {__index = defaults}),
         db = sqlite:connect(":memory:"),
     }, world)
     migrate(w.db)

@@ -13,7 +13,7 @@ describe("the route table", function()
 
     it("names only verbs that exist, and all of them", function()
         local verbs = {}
-        for _, service in ipairs {"auth", "user", "contact", "group"} do
+        for _, service in ipairs {"auth", "user", "contact", "group", "sms"} do
             for verb in pairs(require(service).on) do verbs[service .. "." .. verb] = true end
         end
         assert.same(routes, verbs)

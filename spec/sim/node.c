@@ -65,7 +65,7 @@ static bool open_actors(node_t *n) {
     if (!(n->edge = edge_new(n->rt, n->conf, n->store, FAULT(n))))
         return false;
     const script_function_t *functions = edge_functions(n->edge, &count);
-    script_ports_t ports = {n->store, n->kv, n->stream, n->crypt};
+    script_ports_t ports = {n->store, n->kv, n->stream, n->crypt, NULL};
     if (!(n->script = script_open(n->rt, n->conf, &ports, functions, count, FAULT(n))))
         return false;
     if (edge_set_script(n->edge, n->script, FAULT(n)) != ERR_OK ||

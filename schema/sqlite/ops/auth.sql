@@ -29,3 +29,12 @@ WHERE id = :fam AND refresh_hash = :old_hash AND revoked_ms = 0;
 
 -- name: login_revoke write
 UPDATE login SET revoked_ms = :now WHERE id = :fam AND revoked_ms = 0;
+
+-- name: user_by_phone read
+SELECT id, username, display_name, avatar_url, status FROM user WHERE phone = :phone;
+
+-- name: user_create_phone write
+INSERT INTO user (username, phone, display_name, created_ms) VALUES (:username, :phone, :username, :now) RETURNING id;
+
+-- name: user_phone write
+UPDATE user SET phone = :phone WHERE id = :user;
