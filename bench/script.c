@@ -1,8 +1,10 @@
-/* bench/script: what a call to a Lua service and back costs, and a policy in place. One actor keeps
- * `flight` calls under way. bench_script [calls] [flight] */
-#include "script/script.h"
+/* bench/script: what a call to a Lua service and back costs, and a policy in place; what a shard of
+ * an empty service takes in memory; how long a reload holds requests back. One actor keeps `flight`
+ * calls under way. bench_script [calls] [flight] */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stat.h"
+#include "script/script_in.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +37,17 @@ static void finish(void) {
 }
 
 static void one(actor_t *self) {
-    script_call(script, self, service, verb, sent++, block_ref(json), 0, BACK, 0);
+    script_call(script, self, service, verb, sent++, json ? block_ref(json) : NULL, 0, BACK, 0);
+}
+
+/* --- reload: calls go on until all answers are of the new version --- */
+enum { RELOADS = 20, SETTLED = 64 };
+static int version;
+static uint64_t fresh;
+
+static bool reloaded(const msg_t *m) {
+    fresh = m->body && atoi(m->body->data) == version ? fresh + 1 : 0;
+    return fresh == SETTLED;
 }
 
 static void handle(actor_t *self, void *state, msg_t *m) {
@@ -49,6 +61,12 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         return;
     if (m->err)
         log_die("bench", "a call failed: %d", m->err);
+    if (version) {
+        if (reloaded(m))
+            finish();
+        one(self);
+        return;
+    }
     if (++done == calls)
         finish();
     else if (sent < calls)
@@ -83,22 +101,89 @@ static void run(runtime_t *rt, const actor_class_t *cls, const char *name) {
         pthread_cond_wait(&over, &lock);
     pthread_mutex_unlock(&lock);
     if (name)
-        printf("%-11s %7.0f ns wall %7.0f ns CPU (%llu in flight)\n", name,
+        printf("%-11s %7.0f ns wall %7.0f ns CPU (%llu in flight; aim: 600)\n", name,
                (double)(clock_mono_ns() - start) / (double)calls,
                (double)(cpu_ns() - cpu) / (double)calls, (unsigned long long)flight);
 }
 
-static void write_service(const char *dir) {
+static void write_service(const char *dir, int number) {
     char path[200];
     snprintf(path, sizeof path, "%s/bench.lua", dir);
     FILE *f = fopen(path, "w");
-    fputs("return {name = 'bench', on = {echo = function(s, req) return {n = req.n, name = "
-          "req.name} end,"
-          "nothing = function() end},"
-          "policy = {may = function(a, b, c, d) if a > b or c > d then return false end return "
-          "true end}}",
-          f);
+    fprintf(f,
+            "return {name = 'bench', on = {echo = function(s, req) return {n = req.n, name = "
+            "req.name} end,"
+            "nothing = function() end, version = function() return %d end},"
+            "policy = {may = function(a, b, c, d) if a > b or c > d then return false end return "
+            "true end}}",
+            number);
     fclose(f);
+    snprintf(path, sizeof path, "%s/empty.lua", dir);
+    f = fopen(path, "w");
+    fputs("return {name = 'empty'}", f);
+    fclose(f);
+}
+
+/* How long the shards held requests back, as they tell it themselves. */
+static void tell_pauses(void) {
+    uint64_t bucket[HIST_BUCKETS], count, sum_us, below = 0;
+    int i = 0;
+    stat_hist_read(HIST_SCRIPT_PAUSE, bucket, &count, &sum_us);
+    while (i < HIST_BUCKETS - 1 && (below += bucket[i]) < count)
+        i++;
+    printf(
+        "reload      %7.3f ms a shard holds requests back, mean of %llu (all below %.2f; aim: 5)\n",
+        (double)sum_us / 1000 / (double)count, (unsigned long long)count,
+        (double)stat_hist_bound[i] / 1000);
+}
+
+static void reloads(runtime_t *rt, const char *dir) {
+    json = NULL;
+    verb = "version";
+    for (int i = 0; i < RELOADS; i++) {
+        version = i + 2;
+        write_service(dir, version);
+        fresh = 0;
+        finished = false;
+        if (i == 0)
+            runtime_send(rt, actor_spawn(rt, NULL, &caller_class, 0, -1, NULL), msg_new(GO, 0));
+        script_reload(script);
+        pthread_mutex_lock(&lock);
+        while (!finished)
+            pthread_cond_wait(&over, &lock);
+        pthread_mutex_unlock(&lock);
+    }
+    tell_pauses();
+}
+
+static double resident(void) {
+    long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%*s %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Shards of an empty service: what their VMs count, and what the process grows by. */
+static void shard_bytes(runtime_t *rt) {
+    enum { SHARDS = 200 };
+    char fault[300];
+    size_t counted = 0;
+    uint32_t number = (uint32_t)script_service(script, "empty");
+    double before = resident();
+    for (uint32_t i = 0; i < SHARDS; i++) {
+        program_t *p =
+            program_new(script, script->services[number].current, i, fault, sizeof fault);
+        if (!p)
+            log_die("bench", "%s", fault);
+        counted += vm_memory(p->vm);
+        shard_arg_t arg = {script, number, i, p};
+        actor_spawn(rt, NULL, &shard_class, i, -1, &arg);
+    }
+    printf("a shard     %7.1f KB of an empty service, %.1f of it in its VM (aim: 20)\n",
+           (resident() - before) / SHARDS / 1000, (double)counted / SHARDS / 1000);
 }
 
 int main(int argc, char **argv) {
@@ -109,8 +194,9 @@ int main(int argc, char **argv) {
         calls = strtoull(argv[1], NULL, 10);
     if (argc > 2)
         flight = strtoull(argv[2], NULL, 10);
-    write_service(mkdtemp(dir));
+    write_service(mkdtemp(dir), 1);
     setvbuf(stdout, NULL, _IOLBF, 0);
+    log_level_set(LOG_WARN);
     conf_t *conf = conf_new();
     conf_set(conf, "script.dir", slice_of(dir), fault, sizeof fault);
     conf_set(conf, "data.dir", slice_of(dir), fault, sizeof fault);
@@ -119,18 +205,23 @@ int main(int argc, char **argv) {
     if (!script)
         log_die("bench", "%s", fault);
     service = script_service(script, "bench");
+    shard_bytes(rt);
     runtime_start(rt);
+    verb = "nothing";
+    run(rt, &caller_class, "call");
     static const char req[] = "{\"n\":5,\"name\":\"some body\",\"list\":[1,2,3]}";
     json = block_of(req, sizeof req - 1);
     verb = "nothing";
-    run(rt, &caller_class, "nothing");
+    run(rt, &caller_class, "call, JSON");
     verb = "echo";
     run(rt, &caller_class, "echo");
     run(rt, &policy_class, NULL);
+    block_t *request = json;
+    reloads(rt, dir);
     runtime_stop(rt, 1000);
     runtime_free(rt);
     script_close(script);
     conf_free(conf);
-    block_unref(json);
+    block_unref(request);
     return 0;
 }

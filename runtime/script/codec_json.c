@@ -55,6 +55,7 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at);
 
 static void push_array(codec_t *c, lua_State *L, json_at_t at) {
     lua_Integer i = 0;
+    luaL_checkstack(L, 4, "JSON too deep");
     lua_createtable(L, (int)json_count(c->doc, at), 0);
     for (json_at_t n = json_first(c->doc, at); n; n = json_next(c->doc, n)) {
         if (json_type(c->doc, n) == JSON_NULL)
@@ -67,6 +68,7 @@ static void push_array(codec_t *c, lua_State *L, json_at_t at) {
 }
 
 static void push_object(codec_t *c, lua_State *L, json_at_t at) {
+    luaL_checkstack(L, 4, "JSON too deep");
     lua_createtable(L, 0, (int)json_count(c->doc, at));
     for (json_at_t n = json_first(c->doc, at); n; n = json_next(c->doc, n)) {
         slice_t key = json_key(c->doc, n);
@@ -80,7 +82,6 @@ static void push_node(codec_t *c, lua_State *L, json_at_t at) {
     slice_t s;
     int64_t i;
     double d;
-    luaL_checkstack(L, 4, "JSON too deep");
     vm_check(L);
     switch (json_type(c->doc, at)) {
     case JSON_FALSE:
@@ -118,6 +119,7 @@ bool codec_decode(codec_t *c, lua_State *L, slice_t json) {
     buf_add_slice(&c->text, json);
     if (json_parse(c->doc, c->text.at, c->text.len) != ERR_OK)
         return false;
+    luaL_checkstack(L, 1, "JSON too deep");
     push_node(c, L, JSON_ROOT);
     return true;
 }

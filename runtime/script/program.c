@@ -90,6 +90,14 @@ static void take_on(lua_State *L, program_t *p, int table) {
     p->on_ref = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* Room for one more; most services have none. */
+static void *more(void *at, uint32_t count, size_t size) {
+    void *grown = realloc(at, (count + 1) * size);
+    if (!grown)
+        log_die("script", "no memory for a service");
+    return grown;
+}
+
 /* {"list", "get"} or {list = true, get = true} */
 static void take_concurrent(lua_State *L, program_t *p, int table) {
     if (lua_getfield(L, table, "concurrent") != LUA_TNIL) {
@@ -98,8 +106,11 @@ static void take_concurrent(lua_State *L, program_t *p, int table) {
             int name = lua_isinteger(L, -2) ? -1 : -2;
             if (p->concurrent_count == SCRIPT_EVERY)
                 luaL_error(L, "concurrent: too many verbs");
-            if (lua_toboolean(L, -1))
-                copy_name(L, name, p->concurrent[p->concurrent_count++], "concurrent");
+            if (!lua_toboolean(L, -1))
+                continue;
+            p->concurrent = more(p->concurrent, p->concurrent_count, sizeof *p->concurrent);
+            copy_name(L, name, p->concurrent[p->concurrent_count], "concurrent");
+            p->concurrent_count++;
         }
     }
     lua_pop(L, 1);
@@ -108,7 +119,9 @@ static void take_concurrent(lua_State *L, program_t *p, int table) {
 static void take_one_every(lua_State *L, program_t *p) {
     if (p->every_count == SCRIPT_EVERY || !lua_istable(L, -1))
         luaL_error(L, "every: at most %d of {ms, \"verb\"}", SCRIPT_EVERY);
+    p->every = more(p->every, p->every_count, sizeof *p->every);
     every_t *e = &p->every[p->every_count++];
+    e->verb[0] = '\0';
     lua_rawgeti(L, -1, 1);
     lua_Integer ms = lua_tointeger(L, -1);
     if (ms < 10 || ms > INT32_MAX)
@@ -194,8 +207,10 @@ program_t *program_new(script_t *s, version_t *version, uint32_t shard, char *fa
     lua_pushcfunction(L, load_service);
     lua_pushlightuserdata(L, p);
     lua_pushinteger(L, shard);
-    if (vm_call(p->vm, 2, 0) == LUA_OK)
+    if (vm_call(p->vm, 2, 0) == LUA_OK) {
+        lua_gc(L, LUA_GCCOLLECT); /* what compiling left: a third of a small VM */
         return p;
+    }
     say(L, "", fault, room);
     program_free(p);
     return NULL;
@@ -207,6 +222,8 @@ void program_free(program_t *p) {
     vm_free(p->vm);
     host_close(&p->host);
     version_unref(p->host.version);
+    free(p->every);
+    free(p->concurrent);
     free(p);
 }
 

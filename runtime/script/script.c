@@ -265,9 +265,13 @@ int script_service(const script_t *s, const char *name) {
 }
 
 static msg_t *call_message(const char *verb, uint64_t key, block_t *json) {
-    shard_call_t c = {.key = key};
-    snprintf(c.verb, sizeof c.verb, "%s", verb);
-    msg_t *m = msg_of(SHARD_CALL, &c, sizeof c);
+    msg_t *m = msg_new(SHARD_CALL, sizeof(shard_call_t));
+    shard_call_t *c = msg_data(m, shard_call_t);
+    size_t n = strnlen(verb, SCRIPT_NAME - 1);
+    memcpy(c->verb, verb, n);
+    c->verb[n] = '\0';
+    c->key = key;
+    c->nested = false;
     m->body = json;
     return m;
 }

@@ -48,8 +48,8 @@ typedef struct program {
     host_t host;
     int on_ref, state_ref, upgrade_ref; /* in the registry; LUA_NOREF: none */
     uint32_t every_count, concurrent_count;
-    every_t every[SCRIPT_EVERY];
-    char concurrent[SCRIPT_EVERY][SCRIPT_NAME];
+    every_t *every; /* at most SCRIPT_EVERY, as the next */
+    char (*concurrent)[SCRIPT_NAME];
     lua_State *idle[SCRIPT_IDLE];
     int idle_ref[SCRIPT_IDLE];
     uint32_t idle_count;

@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TICK_MS  50
-#define RUN_MOST 32 /* tasks started in one go: then other actors of the worker have their turn */
+#define TICK_MS     50
+#define SLOTS_FIRST 16
+#define RUN_MOST    32 /* tasks started in one go: then other actors of the worker have their turn */
 
 /* --- places and lists --- */
 static void list_add(task_list_t *l, task_t *t) {
@@ -28,8 +29,21 @@ static task_t *list_take(task_list_t *l) {
     return t;
 }
 
-/* max_queue places exist; a task is made only when one is free. */
+/* Places double up to max_queue; a task is made only when there may be one more. */
+static void more_slots(shard_t *s) {
+    uint32_t most = s->script->max_queue, n = s->slot_count ? s->slot_count * 2 : SLOTS_FIRST;
+    n = n < most ? n : most;
+    s->slots = realloc(s->slots, n * sizeof *s->slots);
+    if (!s->slots)
+        log_die("script", "no memory for %u tasks", n);
+    memset(s->slots + s->slot_count, 0, (n - s->slot_count) * sizeof *s->slots);
+    s->slot_hint = s->slot_count;
+    s->slot_count = n;
+}
+
 static void place(shard_t *s, task_t *t) {
+    if (s->tasks == s->slot_count)
+        more_slots(s);
     uint32_t i = s->slot_hint;
     while (s->slots[i])
         i = (i + 1) % s->slot_count;
@@ -115,9 +129,16 @@ static void tick_later(shard_t *s, actor_t *self) {
     s->ticking = true;
 }
 
+/* As long as its text: both have room for a name. */
+static void copy_verb(char to[SCRIPT_NAME], const char *verb) {
+    size_t n = strnlen(verb, SCRIPT_NAME - 1);
+    memcpy(to, verb, n);
+    to[n] = '\0';
+}
+
 /* NULL: the shard has as many as it may. Takes json. */
 static task_t *task_new(shard_t *s, actor_t *self, const char *verb, uint64_t key, block_t *json) {
-    if (s->tasks >= s->slot_count) {
+    if (s->tasks >= s->script->max_queue) {
         stat_add(STAT_SCRIPT_BUSY, 1);
         block_unref(json);
         return NULL;
@@ -126,7 +147,7 @@ static task_t *task_new(shard_t *s, actor_t *self, const char *verb, uint64_t ke
     t->json = json;
     t->key = key;
     t->deadline_ns = actor_now_ns(self) + s->script->timeout_ms * 1000000ull;
-    snprintf(t->verb, sizeof t->verb, "%s", verb);
+    copy_verb(t->verb, verb);
     place(s, t);
     tick_later(s, self);
     return t;
@@ -365,10 +386,6 @@ static int shard_init(actor_t *self, void *state, const void *arg) {
     s->number = a->number;
     s->keys = map_new(sizeof(task_list_t));
     s->afters = map_new(sizeof(after_t));
-    s->slot_count = a->script->max_queue;
-    s->slots = calloc(s->slot_count, sizeof *s->slots);
-    if (!s->slots)
-        log_die("script", "no memory for %u tasks", s->slot_count);
     start_every(s, self, 0);
     return ERR_OK;
 }

@@ -41,6 +41,14 @@ static void push_context(lua_State *L, const host_t *h) {
     lua_setfield(L, -2, "shard");
 }
 
+/* A handler that names no third parameter has no use for a context. */
+static bool takes_context(lua_State *L, int function) {
+    lua_Debug ar;
+    lua_pushvalue(L, function);
+    lua_getinfo(L, ">u", &ar);
+    return ar.nparams > 2 || ar.isvararg;
+}
+
 /* What every coroutine runs: on[verb](state, req, ctx), then its result to JSON. */
 static int body(lua_State *L) {
     const host_t *h = host_of(L);
@@ -48,13 +56,18 @@ static int body(lua_State *L) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->program->on_ref);
     if (lua_getfield(L, -1, t->verb) != LUA_TFUNCTION)
         return luaL_error(L, "service %s has no verb '%s'", h->service, t->verb);
+    int function = lua_gettop(L);
     lua_rawgeti(L, LUA_REGISTRYINDEX, t->program->state_ref);
     if (!t->json)
         lua_newtable(L);
     else if (!codec_decode(h->codec, L, (slice_t){t->json->data, t->json->len}))
         return script_fail(L, ERR_BAD_REQUEST, NULL);
-    push_context(L, h);
-    lua_callk(L, 3, 1, 0, body_done);
+    int args = 2;
+    if (takes_context(L, function)) {
+        push_context(L, h);
+        args = 3;
+    }
+    lua_callk(L, args, 1, 0, body_done);
     return body_done(L, LUA_OK, 0);
 }
 

@@ -1,6 +1,7 @@
 /* vm: see vm.h. This file: the state, its allocator, its slices and their end. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pool.h"
 #include "base/stat.h"
 #include "sched/watchdog.h"
 #include "script/vm_open.h"
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 
 #define BLOCK_LEAST (2u << 20)
+#define POOLED      4096 /* bytes */
 
 const char vm_key_api, vm_key_env, vm_key_list, vm_key_loaded;
 
@@ -125,6 +127,26 @@ bool vm_pause(lua_State *L) {
     return (vm->alarmed || vm->killed) && look(L, 1, true);
 }
 
+/* --- memory: small blocks from the pool, which knows no headers as Lua knows all sizes; of large
+ * ones malloc may say that there are none, which the pool does not. */
+static void block_free(void *at, size_t size) {
+    if (size > POOLED)
+        free(at);
+    else
+        pool_free(at, size);
+}
+
+static void *block_resize(void *at, size_t old, size_t size) {
+    if (old > POOLED && size > POOLED)
+        return realloc(at, size);
+    void *p = size > POOLED ? malloc(size) : pool_alloc(size);
+    if (at && p) {
+        memcpy(p, at, old < size ? old : size);
+        block_free(at, old);
+    }
+    return p;
+}
+
 /* Counts what scripts hold. One block is bounded too: what is joined or copied by one instruction
  * cannot be interrupted. */
 static void *allocate(void *arg, void *at, size_t old, size_t size) {
@@ -132,13 +154,13 @@ static void *allocate(void *arg, void *at, size_t old, size_t size) {
     if (!at)
         old = 0;
     if (size == 0) {
-        free(at);
+        block_free(at, old);
         vm->used -= old;
         return NULL;
     }
     if (size > old && (vm->used - old + size > vm->cap || size > vm->block))
         return NULL;
-    void *p = realloc(at, size);
+    void *p = block_resize(at, old, size);
     if (!p)
         return NULL;
     vm->used += size - old;
@@ -251,6 +273,14 @@ static void open_list_mark(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &vm_key_list);
 }
 
+/* What the sandbox does not hand out is not kept: 5 KB a VM. */
+static void drop_libraries(lua_State *L) {
+    lua_pushnil(L);
+    lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_createtable(L, 0, 0);
+    lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
+}
+
 /* Everything the sandbox is made of, in protected mode because memory may end. */
 static int open_all(lua_State *L) {
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
@@ -269,6 +299,7 @@ static int open_all(lua_State *L) {
     lua_setfield(L, -2, LUA_STRLIBNAME);
     vm_open_table(L);
     lua_setfield(L, -2, LUA_TABLIBNAME);
+    drop_libraries(L);
     return 0;
 }
 
