@@ -58,6 +58,10 @@ uint64_t sim_steps(const sim_t *s) {
     return s->steps;
 }
 
+uint64_t sim_kills(const sim_t *s) {
+    return s->kills;
+}
+
 uint64_t sim_trace(const sim_t *s) {
     return s->trace;
 }
@@ -195,8 +199,10 @@ static void crash(sim_t *s, actor_t *a) {
     const sim_faults_t *f = &rt_of(a)->sim->faults;
     if (a->flags & (ACTOR_STARTING | ACTOR_PARKED | ACTOR_DEAD | ACTOR_EXITING))
         return;
-    if (f->kills && f->kills(a->cls) && sim_chance(s, f->kill))
-        actor_exit(a, ERR_INTERNAL);
+    if (!f->kills || !f->kills(a->cls) || !sim_chance(s, f->kill))
+        return;
+    s->kills++;
+    actor_exit(a, ERR_INTERNAL);
 }
 
 void sim_resume(worker_t *w) {

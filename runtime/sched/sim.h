@@ -28,6 +28,7 @@ bool sim_step(sim_t *s);
 void sim_run(sim_t *s, uint64_t ms);
 uint64_t sim_now_ns(const sim_t *s);
 uint64_t sim_steps(const sim_t *s);
+uint64_t sim_kills(const sim_t *s); /* actors that were made to crash */
 
 /* The world's random numbers: everything that a spec decides by chance comes from here. */
 uint64_t sim_below(sim_t *s, uint64_t n); /* 0 .. n - 1 */
@@ -53,7 +54,7 @@ void sim_pause(uint64_t most_us);
 /* --- faults, each by chance per million --- */
 typedef struct sim_faults {
     uint32_t full; /* an ordinary message is refused as if the mailbox were full */
-    uint32_t kill; /* an actor whose class `kills` allows crashes after its slice */
+    uint32_t kill; /* an actor whose class `kills` allows crashes instead of its next slice */
     bool (*kills)(const actor_class_t *cls);
     uint64_t port_us; /* a port is held up so long at most, each time; 0: 2,000 */
 } sim_faults_t;

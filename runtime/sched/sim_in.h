@@ -20,7 +20,7 @@ typedef struct sim_event {
 typedef struct sim_fiber sim_fiber_t;
 
 struct sim {
-    uint64_t now_ns, random, trace, steps, order;
+    uint64_t now_ns, random, trace, steps, kills, order;
     runtime_t **nodes;
     uint32_t node_count;
     actor_t **ready; /* whose tokens are here; the order says nothing, chance picks */

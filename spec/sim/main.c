@@ -261,7 +261,8 @@ static int l_trace(lua_State *L) {
     snprintf(text, sizeof text, "%016llx", (unsigned long long)sim_trace(world));
     lua_pushstring(L, text);
     lua_pushinteger(L, (lua_Integer)sim_steps(world));
-    return 2;
+    lua_pushinteger(L, (lua_Integer)sim_kills(world));
+    return 3;
 }
 
 static const luaL_Reg functions[] = {{"below", l_below}, {"now", l_now},       {"run", l_run},

@@ -41,13 +41,16 @@ local function reload()
     sim.reload()
 end
 
+-- classes whose actors may crash after any slice
+local KILLED = {"conversation", "inbox", "conn", "hub", "seen", "script", "kv"}
 local function faults()
     if calm then
         sim.faults {}
         return
     end
     sim.faults({full = one_in(2) and below(5000) or 0, port_us = pick {200, 2000, 20000},
-        memory = one_in(6) and below(2000) or 0, disk_full = one_in(12) and 1 or 0, sync = one_in(12) and 1 or 0})
+        memory = one_in(6) and below(2000) or 0, disk_full = one_in(12) and 1 or 0, sync = one_in(12) and 1 or 0,
+        kill = one_in(2) and below(400) or 0}, table.unpack(KILLED))
 end
 
 -- ---- one thing at a time, by chance ----
@@ -226,7 +229,7 @@ node_down()
 go_on(20000, function() return sim.ready() end)
 until_done(check_all, "the end after a restart")
 
-local trace, count = sim.trace()
+local trace, count, kills = sim.trace()
 print(("ok: seed %d, trace %s, %d steps, %.0f s: %d stored, %d acks, %d pushes, %d sockets, %d repeats, %d refused, %d reloads, " ..
-    "%d crashes"):format(SEED, trace, count, sim.now() / 1000 - 1000, stored // 2, figures.acks, figures.pushes, figures.sockets,
-    figures.repeats, figures.refused, figures.reloads, figures.crashes))
+    "%d crashes, %d kills"):format(SEED, trace, count, sim.now() / 1000 - 1000, stored // 2, figures.acks, figures.pushes, figures.sockets,
+    figures.repeats, figures.refused, figures.reloads, figures.crashes, kills))
