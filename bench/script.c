@@ -169,6 +169,7 @@ static double resident(void) {
 /* Shards of an empty service: what their VMs count, and what the process grows by. */
 static void shard_bytes(runtime_t *rt) {
     enum { SHARDS = 200 };
+    static shard_arg_t args[SHARDS]; /* they live as long as the shards */
     char fault[300];
     size_t counted = 0;
     uint32_t number = (uint32_t)script_service(script, "empty");
@@ -179,8 +180,8 @@ static void shard_bytes(runtime_t *rt) {
         if (!p)
             log_die("bench", "%s", fault);
         counted += vm_memory(p->vm);
-        shard_arg_t arg = {script, number, i, p};
-        actor_spawn(rt, NULL, &shard_class, i, -1, &arg);
+        args[i] = (shard_arg_t){script, number, i, p, NULL};
+        actor_spawn(rt, NULL, &shard_class, i, -1, &args[i]);
     }
     printf("a shard     %7.1f KB of an empty service, %.1f of it in its VM (aim: 20)\n",
            (resident() - before) / SHARDS / 1000, (double)counted / SHARDS / 1000);
