@@ -95,6 +95,38 @@ describe("slow readers", function()
         f:close()
     end)
 
+    it("by the thousand, whoever never reads holds up nobody, and what waits for all of them is bounded", function()
+        local PEOPLE <const>, DEVICES <const>, COUNT <const> = 50, 20, 120
+        local people, sockets = {}, {}
+        for i = 1, PEOPLE do
+            people[i] = n:person()
+            for k = 1, DEVICES do sockets[#sockets + 1] = attack.unread(people[i], "mute" .. k) end
+        end
+        local fast = n:person()
+        local group = lena:group({fast, table.unpack(people)}, "mute")
+        local f, before, grown, late = fast:socket("fast"), attack.memory(n), 0, {}
+        attack.beside(n, function()
+            local c = lena:socket("loud")
+            for i = 1, COUNT do
+                local from = P.now()
+                c:send {type = "message", data = {conversation_id = group, client_msg_id = "t" .. i, content = ("x"):rep(SIZE)}}
+                assert.equal("message_ack", assert(c:want("message_ack", 20000 * node.slow)).type)
+                local m = assert(f:want("new_message", 5000 * node.slow))
+                late[i] = P.now() - from
+                f:send {type = "ack", data = {conversation_id = group, seq = m.data.seq}}
+                if i % 20 == 0 then grown = math.max(grown, attack.memory(n) - before) end
+            end
+            c:close()
+        end)
+        table.sort(late)
+        -- 1,000 x 120 x 16 KB would be 1.9 GB; the soft mark lets 64 KiB wait for each
+        assert.truthy(grown < 120 * attack.heavy, ("%.1f MiB more"):format(grown))
+        assert.truthy(late[COUNT * 99 // 100] < 1000 * node.slow, "p99 " .. late[COUNT * 99 // 100] .. " ms")
+        for _, s in ipairs(sockets) do s:close() end
+        f:close()
+        assert.truthy(node.eventually(function() return attack.metric(n, "queue_bytes") == 0 end, 20000))
+    end)
+
     it("[17] who read again in time get a resync where pushes were held back, then go on", function()
         local group = lena:group({tom}, "again")
         local c = attack.unread(tom, "again")
