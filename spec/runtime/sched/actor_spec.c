@@ -675,4 +675,57 @@ SPEC("wakes each sleeping worker once for all that a thread actor says at a time
     stop(rt);
 }
 
+/* Does its work in parts: asks for another turn, while others and its own mailbox wait. */
+enum { PARTS = 50 };
+static _Atomic uint64_t parts, others_between;
+static _Atomic bool parts_over;
+
+static void parts_handle(actor_t *self, void *state, msg_t *m) {
+    uint32_t *left = state;
+    if (m->verb == GO)
+        *left = PARTS;
+    if (m->verb == GO || m->verb == MSG_AGAIN) {
+        parts++;
+        if (--*left > 0) {
+            actor_again(self);
+            actor_again(self); /* once is enough */
+        } else {
+            parts_over = true;
+        }
+    } else if (m->verb == SAY) {
+        wrong += *left > 0; /* came in between */
+        seen++;
+    }
+}
+static const actor_class_t parts_class = {
+    .name = "parts", .state_size = sizeof(uint32_t), .handle = parts_handle};
+
+static void between_handle(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb != SAY || atomic_load(&parts_over))
+        return;
+    others_between++;
+    actor_send(self, actor_self(self), msg_new(SAY, 0));
+}
+static const actor_class_t between_class = {
+    .name = "between", .place = ACTOR_PINNED, .handle = between_handle};
+
+SPEC("gives an actor that asks for another turn one behind all others, before its own mailbox") {
+    runtime_t *rt = start(1);
+    parts = others_between = 0;
+    parts_over = false;
+    actor_ref_t a = actor_spawn(rt, NULL, &parts_class, 0, 0, NULL);
+    for (int i = 0; i < 3; i++)
+        runtime_send(rt, actor_spawn(rt, NULL, &between_class, 0, 0, NULL), msg_new(SAY, 0));
+    runtime_send(rt, a, msg_new(GO, 0));
+    for (int i = 0; i < 10; i++)
+        runtime_send(rt, a, msg_new(SAY, 0));
+    CHECK(wait_for(&seen, 10));
+    CHECK_INT(parts, PARTS);
+    CHECK_INT(wrong, 0);
+    CHECK(others_between >= PARTS - 1);
+    CHECK(balanced(rt));
+    stop(rt);
+}
+
 SPEC_MAIN

@@ -314,4 +314,73 @@ SPEC("others do not feel a script that floods itself or a peer") {
             {"logs", true}, {"waits", false});
 }
 
+/* A loop in a file, in init, in a policy, in what an error says of itself: where nothing can be
+ * preempted it ends soon by itself. */
+static bool refuses_to_open(const char *text, const char *why) {
+    stage_new();
+    stage_file("t.lua", text);
+    bool opened = stage_open(NULL, NULL, 0);
+    bool right = !opened && strstr(stage->fault, why);
+    if (!right)
+        printf("fault: '%s'\n", stage->fault);
+    stage_free();
+    return right;
+}
+
+SPEC("a loop at load time ends, also under pcall and in a part of lib") {
+    CHECK(refuses_to_open("while true do end", "t.lua:1: killed: it ran too long"));
+    CHECK(refuses_to_open("while true do pcall(function() while true do end end) end", "too long"));
+    CHECK(refuses_to_open("return {name = 't', init = function() while true do end end}",
+                          "t.lua:1: killed: it ran too long"));
+    CHECK(refuses_to_open("local t = {} while true do t[#t + 1] = {} end", "too long"));
+    CHECK(refuses_to_open("local s = 'x' while true do s = s .. s end", "not enough memory"));
+}
+
+SPEC("a policy that loops is refused and holds its worker for some milliseconds only") {
+    CHECK(stage_service("t", "return {name = 't', policy = {may = function(a) while a > 0 do end "
+                             "return a end}}"));
+    script_policy_t *p = script_policy(stage->script, "t.may");
+    int64_t out, loops = 1, fine = 0;
+    uint64_t killed = (uint64_t)stat_read(STAT_SCRIPT_KILLED_TIME);
+    CHECK_INT(stage_policy(p, &loops, 1, &out), ERR_INTERNAL);
+    CHECK_INT(stat_read(STAT_SCRIPT_KILLED_TIME), killed + 1);
+    CHECK_INT(stage_policy(p, &fine, 1, &out), ERR_OK);
+    stage_free();
+}
+
+SPEC("answers timeout at the deadline while the handler still spins, and the next one is served") {
+    stage_new();
+    stage_set("script.timeout", "50ms");
+    stage_set("script.slice", "60s");
+    stage_file("t.lua", "return {name = 't', on = {loop = function() while true do end end, fine = "
+                        "function() return 'fine' end}}");
+    CHECK(stage_open(NULL, NULL, 0));
+    uint64_t stuck = stage_start("loop", 1, NULL), queued = stage_start("fine", 1, NULL);
+    CHECK_INT(stage_wait(stuck)->err, ERR_TIMEOUT);
+    stage_wait(queued); /* fine or timeout, but an answer */
+    CALL("fine", 1, NULL, "\"fine\"");
+    stage_free();
+}
+
+SPEC("nothing else runs in a shard between two waits, also while a handler is interrupted") {
+    stage_new();
+    stage_set("script.shards", "1");
+    stage_set("script.timeout", "60s");
+    stage_set("script.slice", "60s");
+    stage_file("t.lua",
+               "return {name = 't', init = function() return {n = 0} end, concurrent = {'add'}, on "
+               "= {add = function(state) state.n = state.n + 1 return state.n end, long = "
+               "function(state) local before = state.n for i = 1, 3e7 do local x = i end return "
+               "state.n == before end}}");
+    CHECK(stage_open(NULL, NULL, 0));
+    int64_t preempted = stat_read(STAT_SCRIPT_PREEMPTED);
+    uint64_t number = stage_start_in("t", "long", 1, NULL, PATIENCE_MS);
+    for (uint64_t i = 0; i < 200; i++)
+        stage_start_in("t", "add", i, NULL, PATIENCE_MS);
+    ANSWERS(number, "true");
+    CHECK(stat_read(STAT_SCRIPT_PREEMPTED) > preempted);
+    CALL("add", 1, NULL, "201");
+    stage_free();
+}
+
 SPEC_MAIN
