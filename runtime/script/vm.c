@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #define BLOCK_LEAST (2u << 20)
-#define POOLED      4096 /* bytes */
+#define POOLED      4096  /* bytes */
+#define DEPTH_MAX   20000 /* calls under way, of a slice that is long */
+#define COLLECT_KIB 2048  /* a step of the collector: 1 to 3 ms */
 
 const char vm_key_api, vm_key_env, vm_key_list, vm_key_loaded;
 
@@ -76,6 +78,14 @@ static void check_hold(vm_t *vm) {
         vm_kill(vm, "it ran too long where it cannot be interrupted");
 }
 
+/* A recursion without end fills the stack in 20 ms, and each call under way costs something again
+ * when a hook is set and when the stack is given back. */
+static void check_depth(lua_State *L) {
+    lua_Debug ar;
+    if (lua_getstack(L, DEPTH_MAX, &ar))
+        vm_kill(vm_of(L), "it calls itself without end");
+}
+
 /* The innermost line of a script: a C function has none. */
 static void note_where(lua_State *L) {
     vm_t *vm = vm_of(L);
@@ -93,6 +103,8 @@ static void note_where(lua_State *L) {
 static bool look(lua_State *L, int level, bool yields) {
     vm_t *vm = vm_of(L);
     vm->alarmed = 0;
+    if (!vm->killed)
+        check_depth(L);
     if (!vm->killed)
         account(vm);
     yields = yields && vm->preemptible && lua_isyieldable(L);
@@ -147,6 +159,19 @@ static void *block_resize(void *at, size_t old, size_t size) {
     return p;
 }
 
+/* A refused allocation makes Lua collect everything at once, which nothing can interrupt (50 ms at
+ * 64 MiB). So one that is over the limit is granted, and the script dies at its next instruction;
+ * only C functions that go on without one meet the refusal. */
+static bool grant(vm_t *vm, size_t used, size_t size) {
+    if (used <= vm->limit && size <= vm->block)
+        return true;
+    if (vm->running && !vm->killed) {
+        vm_kill(vm, vm_out_of_memory);
+        hook_set(vm, vm->running, 1);
+    }
+    return used <= vm->limit + 2 * vm->block && size <= 2 * vm->block;
+}
+
 /* Counts what scripts hold. One block is bounded too: what is joined or copied by one instruction
  * cannot be interrupted. */
 static void *allocate(void *arg, void *at, size_t old, size_t size) {
@@ -158,13 +183,25 @@ static void *allocate(void *arg, void *at, size_t old, size_t size) {
         vm->used -= old;
         return NULL;
     }
-    if (size > old && (vm->used - old + size > vm->cap || size > vm->block))
+    if (size > old && !grant(vm, vm->used - old + size, size))
         return NULL;
     void *p = block_resize(at, old, size);
     if (!p)
         return NULL;
     vm->used += size - old;
     return p;
+}
+
+/* Garbage must not fill the memory: where half of it is used the collector works harder, and near
+ * the end it gets a part of each slice's time. */
+static void collect(vm_t *vm) {
+    bool tight = vm->used > vm->cap / 2;
+    if (tight != vm->tight) {
+        vm->tight = tight;
+        lua_gc(vm->L, LUA_GCINC, tight ? 110 : 200, tight ? 400 : 100, 0);
+    }
+    if (vm->used > vm->cap / 4 * 3)
+        lua_gc(vm->L, LUA_GCSTEP, COLLECT_KIB);
 }
 
 static int panic(lua_State *L) {
@@ -182,6 +219,8 @@ static void slice_begin(vm_t *vm, lua_State *running, bool preemptible) {
     vm->preempted = false;
     vm->looked_ns = vm->spent_ns = 0;
     vm->preemptible = preemptible;
+    /* What a killed one has left may not be collected yet. */
+    vm->limit = vm->used > vm->cap / 8 * 7 ? vm->used + vm->cap / 8 : vm->cap;
     vm->running = running;
     watchdog_enter(alarm_now, vm);
 }
@@ -196,6 +235,7 @@ static int slice_end(vm_t *vm, lua_State *L, int status) {
         stat_add(vm_killed_by_memory(vm) ? STAT_SCRIPT_KILLED_MEMORY : STAT_SCRIPT_KILLED_TIME, 1);
     if (lua_gethook(L))
         hook_set(vm, L, 0);
+    collect(vm);
     return status;
 }
 
@@ -316,6 +356,7 @@ vm_t *vm_new(const vm_conf_t *conf, vm_find_t find, void *arg) {
         log_die("script", "no memory for a VM");
     vm->cap = conf->memory;
     vm->block = block_limit(conf->memory);
+    vm->limit = vm->cap;
     vm->slice_ns = conf->slice_ms * 1000000ull;
     vm->hold_ns = (conf->hold_ms ? conf->hold_ms : conf->slice_ms) * 1000000ull;
     vm->preempt = conf->preempt;
@@ -329,7 +370,7 @@ vm_t *vm_new(const vm_conf_t *conf, vm_find_t find, void *arg) {
     *(vm_t **)lua_getextraspace(vm->L) = vm;
     lua_atpanic(vm->L, panic);
     lua_pushcfunction(vm->L, open_all);
-    if (vm_call(vm, 0, 0) != LUA_OK) {
+    if (vm_call(vm, 0, 0) != LUA_OK || vm->killed) {
         vm_free(vm);
         return NULL;
     }

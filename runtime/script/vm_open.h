@@ -7,6 +7,8 @@
 struct vm {
     lua_State *L;
     size_t used, cap;
+    size_t limit; /* of used, in this slice */
+    bool tight;   /* more than half of cap is used */
     size_t block; /* the largest single one: what one instruction may copy */
     uint64_t slice_ns, hold_ns;
     /* CPU time. The clock is a system call, so it is first read when the watchdog came: what a

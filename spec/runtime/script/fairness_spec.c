@@ -136,8 +136,22 @@ static bool attacks_answered(uint32_t at_least) {
 
 typedef struct attack_case {
     const char *verb;
-    bool fails; /* its caller gets an error */
+    bool fails;     /* its caller gets an error */
+    uint32_t limit; /* of p99 in ms; 0: LIMIT_MS */
 } attack_case_t;
+
+/* A flooded shard answers busy until it has worked off what it took. */
+static bool serves_again(uint64_t key) {
+    for (int i = 0; i < 1000; i++) {
+        uint64_t number = stage_start_in("t", "fine", key, NULL, PATIENCE_MS);
+        if (strcmp(stage_wait(number)->body, "\"fine\"") == 0)
+            return true;
+        stage->calls--; /* the place of its answer is used again */
+        stage->answers[number].there = false;
+        usleep(20000);
+    }
+    return false;
+}
 
 static bool holds(const attack_case_t *a) {
     uint32_t p99 = UINT32_MAX, worst = 0, windows = 0;
@@ -152,15 +166,11 @@ static bool holds(const attack_case_t *a) {
         runtime_send(stage->rt, attackers[i], msg_new(ATTACK_GO, 0));
     bool quiet = false;
     while (!quiet && windows++ < WINDOWS)
-        quiet = (p99 = window(&worst)) < LIMIT_MS * 1000;
+        quiet = (p99 = window(&worst)) < (a->limit ? a->limit : LIMIT_MS) * 1000;
     bool answered = attacks_answered(2);
     uint32_t done = atomic_load(&attacks_done), failed = atomic_load(&attacks_failed);
     atomic_store(&attacking, false);
-    bool serves = true;
-    for (uint64_t key = 0; key < 2; key++)
-        serves =
-            serves && strcmp(stage_wait(stage_start_in("t", "fine", key, NULL, PATIENCE_MS))->body,
-                             "\"fine\"") == 0;
+    bool serves = serves_again(0) && serves_again(1);
     bool right = quiet && answered && serves && (failed > 0) == a->fails;
     if (!right || getenv("SPEC_FIGURES"))
         printf("  %-16s p99 %5.1f ms, max %5.1f ms, window %u, %u attacks, %u failed, preempted "
@@ -198,9 +208,9 @@ SPEC("others do not feel endless loops, whatever stands around them") {
             "f(1, 2, 3) end,"
             "numeric = function() for i = 1, math.huge do local x = i * 2 end end,"
             "closes = function() local c <close> = setmetatable({}, {__close = loop}) end",
-            {"loop", true}, {"go", true}, {"caught", true}, {"handled", true}, {"handler", true},
-            {"recursive", true}, {"nested", true}, {"varargs", true}, {"numeric", true},
-            {"closes", true});
+            {"loop", true, 0}, {"go", true, 0}, {"caught", true, 0}, {"handled", true, 0},
+            {"handler", true, 0}, {"recursive", true, 0}, {"nested", true, 0}, {"varargs", true, 0},
+            {"numeric", true, 0}, {"closes", true, 0});
 }
 
 SPEC("others do not feel loops in metamethods, comparators and callbacks") {
@@ -224,10 +234,11 @@ SPEC("others do not feel loops in metamethods, comparators and callbacks") {
             "substitutes_much = function() return ((('x'):rep(1000000)):gsub('x', function() "
             "for i = 1, 1000 do end end)) end,"
             "result = function() return setmetatable({}, {__index = loop, __len = loop}) end",
-            {"index", true}, {"newindex", true}, {"eq", true}, {"lt", true}, {"concat", true},
-            {"len", true}, {"to_string", true}, {"walk", true}, {"walk_index", true},
-            {"raised", true}, {"sorts", true}, {"sorts_badly", true}, {"sorts_much", true},
-            {"substitutes", true}, {"substitutes_much", true}, {"result", false});
+            {"index", true, 0}, {"newindex", true, 0}, {"eq", true, 0}, {"lt", true, 0},
+            {"concat", true, 0}, {"len", true, 0}, {"to_string", true, 0}, {"walk", true, 0},
+            {"walk_index", true, 0}, {"raised", true, 0}, {"sorts", true, 0},
+            {"sorts_badly", true, 0}, {"sorts_much", true, 0}, {"substitutes", true, 0},
+            {"substitutes_much", true, 0}, {"result", false, 0});
 }
 
 SPEC("others do not feel work that is done inside of library functions") {
@@ -262,11 +273,11 @@ SPEC("others do not feel work that is done inside of library functions") {
         "compiles = function() return pcall(string.find, 'x', ('(a*)'):rep(30)) end,"
         "counts = function() local s = ('x'):rep(1000000) s = s .. s .. s .. s while true do "
         "utf8.len(s) end end",
-        {"pattern", true}, {"replaces", true}, {"balanced", true}, {"repeats", true},
-        {"doubles", true}, {"copies", true}, {"formats", true}, {"formats_much", true},
-        {"joins", true}, {"unpacks", true}, {"moves", true}, {"encodes", true},
-        {"encodes_deep", true}, {"returns_deep", true}, {"decodes", true}, {"hashes", true},
-        {"compiles", false}, {"counts", true});
+        {"pattern", true, 0}, {"replaces", true, 0}, {"balanced", true, 0}, {"repeats", true, 0},
+        {"doubles", true, 0}, {"copies", true, 0}, {"formats", true, 0}, {"formats_much", true, 0},
+        {"joins", true, 0}, {"unpacks", true, 0}, {"moves", true, 0}, {"encodes", true, 0},
+        {"encodes_deep", true, 0}, {"returns_deep", true, 0}, {"decodes", true, 0},
+        {"hashes", true, 0}, {"compiles", false, 0}, {"counts", true, 0});
 }
 
 SPEC("others do not feel a script that takes all memory or recurses without end") {
@@ -291,10 +302,11 @@ SPEC("others do not feel a script that takes all memory or recurses without end"
             "deep_tostring = function() local t = setmetatable({}, {}) getmetatable(t).__tostring "
             "= function() return tostring(t) end return tostring(t) end,"
             "deep_sort = function() local function f() table.sort({1, 2, 3}, f) end f() end",
-            {"tables", true}, {"keys", true}, {"numbers", true}, {"closures", true},
-            {"texts", true}, {"large", true}, {"caught", true}, {"deep", true},
-            {"deep_caught", true}, {"deep_pcall", false}, {"deep_gsub", true}, {"deep_index", true},
-            {"deep_tostring", true}, {"deep_sort", true});
+            {"tables", true, 0}, {"keys", true, 0}, {"numbers", true, 0}, {"closures", true, 0},
+            {"texts", true, 0}, {"large", true, 0}, {"caught", true, 0}, {"deep", true, 0},
+            {"deep_caught", true, 2 * LIMIT_MS /* 100,000 calls are given back at once */},
+            {"deep_pcall", false, 0}, {"deep_gsub", true, 0}, {"deep_index", true, 0},
+            {"deep_tostring", true, 0}, {"deep_sort", true, 0});
 }
 
 SPEC("others do not feel a script that floods itself or a peer") {
@@ -310,8 +322,8 @@ SPEC("others do not feel a script that floods itself or a peer") {
             "logs = function() while true do log.info(('x'):rep(1000)) end end,"
             "waits = function(state, req, ctx) for i = 1, 1000 do call('t', 'nothing', ctx.key + "
             "7) end end",
-            {"itself", true}, {"itself_caught", true}, {"peer", true}, {"later", true},
-            {"logs", true}, {"waits", false});
+            {"itself", true, 0}, {"itself_caught", true, 0}, {"peer", true, 0}, {"later", true, 0},
+            {"logs", true, 0}, {"waits", false, 0});
 }
 
 /* A loop in a file, in init, in a policy, in what an error says of itself: where nothing can be
@@ -332,8 +344,8 @@ SPEC("a loop at load time ends, also under pcall and in a part of lib") {
     CHECK(refuses_to_open("while true do pcall(function() while true do end end) end", "too long"));
     CHECK(refuses_to_open("return {name = 't', init = function() while true do end end}",
                           "t.lua:1: killed: it ran too long"));
-    CHECK(refuses_to_open("local t = {} while true do t[#t + 1] = {} end", "too long"));
-    CHECK(refuses_to_open("local s = 'x' while true do s = s .. s end", "not enough memory"));
+    CHECK(refuses_to_open("local t = {} while true do t[#t + 1] = {} end", "out of memory"));
+    CHECK(refuses_to_open("local s = 'x' while true do s = s .. s end", "out of memory"));
 }
 
 SPEC("a policy that loops is refused and holds its worker for some milliseconds only") {
