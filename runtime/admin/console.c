@@ -385,6 +385,8 @@ console_t *console_new(runtime_t *rt, const conf_t *conf, console_verify_t verif
     pthread_mutex_init(&c->lock, NULL);
     console_basic_add(c);
     console_top_add(c);
+    console_actor_add(c);
+    console_tree_add(c);
     console_node_add(c);
     if (ask_setup(c))
         return c;

@@ -148,6 +148,10 @@ typedef void (*console_answered_t)(console_call_t *call, int err, const msg_t *r
 void console_ask(console_call_t *call, console_ask_t ask, console_answered_t answered,
                  const void *arg, size_t size, uint32_t timeout_ms);
 
+/* Goes on in `later` after about so many ms (steps of 100), unless the operator has left; one at a
+ * time. */
+void console_later(console_call_t *call, uint32_t ms, void (*later)(console_call_t *call));
+
 /* --- work that takes a while (reading a million slots, waiting for one actor) --- */
 /* `work` runs in a helper thread on a copy of the `size` bytes given; then, in the console's
  * thread, `worked` gets that copy, unless the operator has left. What work leaves in it, worked

@@ -237,6 +237,24 @@ void console_call_enter(console_call_t *call, console_answered_t answered, int e
     console_call_over(call);
 }
 
+void console_call_tick(console_call_t *call) {
+    if (!call->later_ms || console_now(call->console) < call->later_ms)
+        return;
+    call->later_ms = 0;
+    call->open--;
+    call->entered = true;
+    call->later(call);
+    call->entered = false;
+    console_call_over(call);
+}
+
+void console_later(console_call_t *call, uint32_t ms, void (*later)(console_call_t *call)) {
+    assert(!call->later_ms);
+    call->later_ms = console_now(call->console) + ms;
+    call->later = later;
+    call->open++;
+}
+
 void console_call_run(console_call_t *call) {
     answer_clear(call->answer);
     call->err = ERR_OK;

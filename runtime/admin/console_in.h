@@ -96,6 +96,8 @@ struct console_call {
     void (*state_ended)(void *state);
     uint64_t began_ms;
     uint32_t live_s;
+    uint64_t later_ms; /* console_later: when; 0 = not asked for */
+    void (*later)(struct console_call *call);
 };
 
 /* A question under way; found by its id, so that an answer that comes too late finds none. */
@@ -195,6 +197,7 @@ void console_call_run(console_call_t *call);
 void console_call_enter(console_call_t *call, console_answered_t answered, int err,
                         const msg_t *reply);
 void console_call_over(console_call_t *call); /* ends it if nothing is open */
+void console_call_tick(console_call_t *call);
 void console_call_free(console_call_t *call); /* its asks find nobody any more */
 
 /* --- console_ask.c --- */
@@ -209,5 +212,7 @@ void work_forget(console_t *c, const console_call_t *call);
 
 /* --- console_basic.c --- */
 void console_basic_add(console_t *c);
-void console_top_add(console_t *c);  /* console_top.c */
-void console_node_add(console_t *c); /* console_node.c */
+void console_actor_add(console_t *c); /* console_actor.c */
+void console_tree_add(console_t *c);  /* console_tree.c */
+void console_top_add(console_t *c);   /* console_top.c */
+void console_node_add(console_t *c);  /* console_node.c */

@@ -449,6 +449,9 @@ void session_tick(session_t *s) {
     else if (s->state == SESSION_LIVE && now >= s->again_ms) {
         s->state = SESSION_RUNNING;
         console_call_run(s->call);
-    } else
+    } else {
+        if (s->state == SESSION_RUNNING)
+            console_call_tick(s->call);
         session_work(s);
+    }
 }

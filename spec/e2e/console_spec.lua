@@ -29,7 +29,7 @@ describe("the console", function()
         local sock = tom:socket("phone")
         local commands = {
             "help", "help top", "help api", "version", "top", "top --by=queue", "actors", "actors hub --by=memory", "classes",
-            "actor hub 0", "tree", "tree --depth=1", "stats", "stats --all", "stats console", "limits", "slow", "conf",
+            "actor hub 0", "actor 0", "tree", "tree --depth=1", "stats", "stats --all", "stats console", "limits", "slow", "conf",
             "conf admin", "metrics", "log", "log --last=3", "log level", "conns", "conns " .. tom.id, "drain",
         }
         for _, line in ipairs(commands) do
@@ -120,6 +120,34 @@ describe("the console", function()
             return log:find('command user=lena role=operate addr=127.0.0.1 result=ok ms=%d+ line="version %-%-json"') and
                 log:find('command user=lena role=operate addr=127.0.0.1 result=not_found ms=%d+ line="nonsense"')
         end))
+    end)
+
+    it("kills an actor; who serves comes back, and the console too", function()
+        local a = n:person()
+        for _, class in ipairs {"sweeper", "console"} do
+            local before = lena:json("actors '" .. class .. "'")[1]
+            assert.equal(class, lena:json("kill " .. before.id).class)
+        end
+        assert.equal("not_found", lena:json("kill 99999999").code)
+        assert.truthy(node.eventually(function()
+            local rows = lena:json("conns " .. a.id)
+            return #rows == 0 and not rows.workers_without_answer
+        end, 10000))
+    end)
+
+    it("follows one message through the actors: who, when, how long", function()
+        local a, b = n:person(), n:person()
+        local chat = a:chat(b)
+        a:say(chat, "first")
+        lena:send(("trace conversation %d --json\n"):format(chat))
+        P.pause(100)
+        a:say(chat, "second")
+        local hops = json.decode((lena:expect("parley> "):sub(1, -9)))
+        assert.truthy(#hops >= 3, #hops)
+        assert.truthy(hops[1].to:find("conversation " .. chat, 1, true))
+        for _, h in ipairs(hops) do assert.truthy(h.at_us >= 0 and h.result == "ok") end
+        assert.equal("not_found", lena:json("trace conversation 999999 --wait=1").code)
+        assert.equal("bad_request", lena:json("trace planet 1").code)
     end)
 
     it("drains and comes back", function()
