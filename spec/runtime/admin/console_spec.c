@@ -1,0 +1,381 @@
+/* The console over real sockets on a runtime of its own: what no client may do to it, and that it
+ * answers whatever the workers do. The commands of a node are in spec/e2e/console_spec.lua. */
+#include "admin/account.h"
+#include "admin/console.h"
+#include "admin/editor.h"
+#include "admin/screen.h"
+#include "admin/telnet.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/stat.h"
+#include "spec/spec.h"
+#include <arpa/inet.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- a world: a runtime, a console, a client --- */
+
+static struct world {
+    char dir[64], fault[256];
+    conf_t *conf;
+    runtime_t *rt;
+    console_t *console;
+    int fd;
+    char said[1 << 20];
+    size_t len;
+} w;
+
+static bool verify(void *arg, slice_t password, slice_t hash) {
+    (void)arg;
+    return hash.len && slice_eq(password, SLICE("right"));
+}
+
+static void set(const char *key, const char *value) {
+    if (conf_set(w.conf, key, slice_of(value), w.fault, sizeof w.fault) != ERR_OK)
+        abort();
+}
+
+static void world_make(void) {
+    char path[128];
+    memset(&w, 0, sizeof w);
+    w.fd = -1;
+    snprintf(w.dir, sizeof w.dir, "/tmp/console_spec.XXXXXX");
+    if (!mkdtemp(w.dir))
+        abort();
+    w.conf = conf_new();
+    set("data.dir", w.dir);
+    set("admin.listen", "127.0.0.1:0");
+    snprintf(path, sizeof path, "%s/console.users", w.dir);
+    account_set(path, SLICE("lena"), CONSOLE_OPERATE, "hash", w.fault, sizeof w.fault);
+    account_set(path, SLICE("tom"), CONSOLE_READ, "hash", w.fault, sizeof w.fault);
+    runtime_conf_t rc = {.workers = 2};
+    w.rt = runtime_new(&rc);
+    w.console = console_new(w.rt, w.conf, verify, NULL);
+}
+
+static void world_start(void) {
+    if (runtime_start(w.rt) != ERR_OK ||
+        console_start(w.console, w.fault, sizeof w.fault) != ERR_OK)
+        abort();
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f) {
+    (void)st, (void)flag, (void)f;
+    return remove(path);
+}
+
+static void world_end(void) {
+    if (w.fd >= 0)
+        close(w.fd);
+    console_stop(w.console);
+    runtime_stop(w.rt, 2000);
+    runtime_free(w.rt);
+    console_free(w.console);
+    conf_free(w.conf);
+    nftw(w.dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void dial(void) {
+    struct sockaddr_in to = {.sin_family = AF_INET};
+    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    to.sin_port = htons((uint16_t)atoi(strrchr(console_address(w.console), ':') + 1));
+    if (w.fd >= 0)
+        close(w.fd);
+    w.len = 0;
+    w.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(w.fd, (struct sockaddr *)&to, sizeof to) != 0)
+        abort();
+}
+
+static void say(const char *text) {
+    if (send(w.fd, text, strlen(text), MSG_NOSIGNAL) < 0)
+        w.len = 0;
+}
+
+/* Waits until `text` was said since the last expect; ms: at most. "": until it ends. */
+static bool expect_in(const char *text, int ms) {
+    uint64_t until = clock_mono_ns() + (uint64_t)ms * 1000000;
+    for (;;) {
+        char *at = *text ? memmem(w.said, w.len, text, strlen(text)) : NULL;
+        if (at) {
+            size_t used = (size_t)(at - w.said) + strlen(text);
+            memmove(w.said, w.said + used, w.len -= used);
+            return true;
+        }
+        uint64_t now = clock_mono_ns();
+        struct pollfd p = {w.fd, POLLIN, 0};
+        if (now >= until || poll(&p, 1, (int)((until - now) / 1000000) + 1) <= 0)
+            return false;
+        ssize_t n = recv(w.fd, w.said + w.len, sizeof w.said - w.len, 0);
+        if (n <= 0)
+            return !*text;
+        w.len += (size_t)n;
+    }
+}
+
+static bool expect(const char *text) {
+    return expect_in(text, 10000);
+}
+
+static bool enter(const char *name) {
+    dial();
+    if (!expect("login: "))
+        return false;
+    say(name);
+    say("\n");
+    if (!expect("password: "))
+        return false;
+    say("right\n");
+    return expect("parley> ");
+}
+
+/* --- commands of the spec --- */
+
+static _Atomic bool release;
+static _Atomic uint32_t stuck_count;
+
+static void hang(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == MSG_STOP) {
+        actor_exit(self, ERR_OK);
+        return;
+    }
+    atomic_fetch_add(&stuck_count, 1);
+    while (!atomic_load(&release))
+        usleep(1000);
+}
+static const actor_class_t hanger = {.name = "hanger", .place = ACTOR_PINNED, .handle = hang};
+
+static actor_ref_t target;
+
+static void ask_target(actor_t *self, uint32_t verb, uint64_t cookie, const void *arg,
+                       uint32_t timeout_ms) {
+    (void)arg;
+    actor_request(self, target, msg_new(MSG_USER, 0), timeout_ms, verb, cookie);
+}
+
+static void target_answered(console_call_t *call, int err, const msg_t *reply) {
+    (void)reply;
+    console_field(call, "came", slice_of(err_name(err)));
+}
+
+static void ask_command(console_call_t *call, void *arg) {
+    (void)arg;
+    console_ask(call, ask_target, target_answered, NULL, 0, 300);
+}
+
+static void wide(console_call_t *call, void *arg) {
+    static const console_column_t columns[] = {{"text", CONSOLE_TEXT}, {"n", CONSOLE_INT}};
+    (void)arg;
+    console_table(call, NULL, columns, 2);
+    for (int i = 0; i < 5000; i++) {
+        console_text(call, SLICE("a\x1b[2Jb\xe2\x80\xae\n\xff"));
+        console_value(call, i);
+    }
+}
+
+static void mixed(console_call_t *call, void *arg) {
+    static const console_column_t columns[] = {{"size", CONSOLE_BYTES}, {"took", CONSOLE_US}};
+    (void)arg;
+    console_field(call, "name", SLICE("x\"y"));
+    console_field_value(call, "on", CONSOLE_BOOL, 1);
+    console_table(call, "rows", columns, 2);
+    console_value(call, 1536);
+    console_none(call);
+}
+
+static const console_command_t commands[] = {
+    {"ask", "", "asks", NULL, CONSOLE_READ, ask_command},
+    {"wide", "", "many rows", NULL, CONSOLE_READ, wide},
+    {"mixed", "WORD [MORE...]", "all kinds", NULL, CONSOLE_READ, mixed},
+};
+
+static void world_with_commands(void) {
+    world_make();
+    console_add(w.console, commands, 3, NULL);
+}
+
+/* --- promises --- */
+
+SPEC("answers while every worker is stuck: at once what it reads, ERR_TIMEOUT what it asks") {
+    world_with_commands();
+    atomic_store(&release, false);
+    atomic_store(&stuck_count, 0);
+    for (int i = 0; i < 2; i++)
+        target = actor_spawn(w.rt, NULL, &hanger, (uint64_t)i, i, NULL);
+    actor_ref_t other = actor_spawn(w.rt, NULL, &hanger, 2, 0, NULL);
+    world_start();
+    runtime_send(w.rt, other, msg_new(MSG_USER, 0));
+    runtime_send(w.rt, target, msg_new(MSG_USER, 0));
+    while (atomic_load(&stuck_count) < 2)
+        usleep(1000);
+    uint64_t start = clock_mono_ns();
+    bool in = enter("lena");
+    say("actors\nversion\nstats\ntop\nlimits\n");
+    bool read = in && expect("hanger") && expect("pid") && expect("counters") && expect("LOAD") &&
+                expect("actors.max");
+    uint64_t took = clock_mono_ns() - start;
+    say("ask\n");
+    bool timed_out = expect("came  timeout");
+    atomic_store(&release, true);
+    world_end();
+    CHECK(read && timed_out);
+    CHECK(took < (uint64_t)1000000000 * (getenv("PARLEY_SLOW") ? 5 : 1));
+}
+
+SPEC("lists 100,000 actors while they live, and tells the time of others meanwhile") {
+    world_with_commands();
+    static const actor_class_t sitter = {.name = "sitter", .handle = hang};
+    for (uint64_t i = 0; i < 100000; i++)
+        actor_spawn(w.rt, NULL, &sitter, i, -1, NULL);
+    world_start();
+    bool in = enter("lena");
+    uint64_t start = clock_mono_ns();
+    say("actors sitter --rows=5 --by=memory\n");
+    bool few = in && expect("99995 more are not shown");
+    say("classes\ntree\n");
+    bool sums = expect("100000") && expect("sitter ...");
+    uint64_t took = clock_mono_ns() - start;
+    atomic_store(&release, true);
+    world_end();
+    CHECK(few && sums);
+    CHECK(took < (uint64_t)1000000000 * (getenv("PARLEY_SLOW") ? 10 : 1));
+}
+
+SPEC("cuts a table at CONSOLE_ROWS, says so, and lets no control character through") {
+    world_with_commands();
+    world_start();
+    bool in = enter("tom");
+    say("wide\n");
+    bool first = in && expect("a\\x1b[2Jb\\u{202e}\\n\\xff");
+    bool cut = expect("(4000 more are not shown; --rows=N asks for as many)") && expect("parley> ");
+    say("wide --json --rows=2\n");
+    bool json = expect("[{\"text\":\"a\\u001b[2Jb\\u202e\\u000a\\\\xff\",\"n\":0},{\"text\":");
+    world_end();
+    CHECK(first && cut && json);
+}
+
+SPEC("renders fields and tables: aligned text, or JSON whose keys tell the unit") {
+    world_with_commands();
+    world_start();
+    bool in = enter("tom");
+    say("mixed a\n");
+    bool text = in && expect("name  x\"y\non    yes\n\nrows:\n   SIZE  TOOK\n1.5 KiB     -\n");
+    say("mixed 'a b' c --json\n");
+    bool json = expect(
+        "{\"name\":\"x\\\"y\",\"on\":true,\"rows\":[{\"size_bytes\":1536,\"took_us\":null}]}");
+    say("mixed\n");
+    bool missing = expect("error: something is missing; usage: mixed WORD [MORE...]");
+    world_end();
+    CHECK(text && json && missing);
+}
+
+SPEC("cuts a client that does not read, and bounds what waits for it") {
+    world_with_commands();
+    world_start();
+    bool in = enter("tom");
+    int small = 4096;
+    setsockopt(w.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    int64_t before = stat_read(STAT_CONSOLE_COMMANDS);
+    for (int i = 0; i < 2000 && in; i++)
+        if (send(w.fd, "wide --rows=5000\n", 17, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+            break;
+    usleep(300000);
+    int64_t run = stat_read(STAT_CONSOLE_COMMANDS) - before;
+    world_end();
+    CHECK(in);
+    CHECK(run < 200); /* of 2,000: the rest waits in the client's socket */
+}
+
+SPEC("waits doubled for each wrong password after the fifth, at most five minutes, forgotten after "
+     "an hour") {
+    lockout_t l = {0};
+    slice_t name = SLICE("lena");
+    uint64_t now = 1000;
+    for (int i = 0; i < 4; i++)
+        lockout_failed(&l, name, now);
+    CHECK_INT(lockout_wait(&l, name, now), 0);
+    for (uint64_t wait = 1000; wait < 300000; wait *= 2) {
+        lockout_failed(&l, name, now);
+        CHECK_INT(lockout_wait(&l, name, now), wait < 300000 ? wait : 300000);
+    }
+    for (int i = 0; i < 40; i++)
+        lockout_failed(&l, name, now);
+    CHECK_INT(lockout_wait(&l, name, now), 300000);
+    lockout_failed(&l, name, now + 3600001);
+    CHECK_INT(lockout_wait(&l, name, now + 3600001), 0);
+    lockout_passed(&l, name);
+    CHECK_INT(lockout_wait(&l, name, now), 0);
+}
+
+SPEC("telnet: negotiation may be split anywhere and is never text") {
+    static const uint8_t bytes[] = "a\xff\xfb\x1f\xff\xfa\x1f\x00\x50\xff\xff\x18\xff\xf0"
+                                   "b\xff\xfd\x01\xff\xfd\x03\xff\xfe\x22\r\0c\r\nd\n\xff\xff";
+    for (size_t cut = 0; cut < sizeof bytes; cut++) {
+        telnet_t t = {0};
+        buf_t data = {0}, out = {0};
+        telnet_feed(&t, bytes, cut, &data, &out);
+        telnet_feed(&t, bytes + cut, sizeof bytes - 1 - cut, &data, &out);
+        bool same = slice_eq(buf_slice(&data), SLICE("ab\nc\nd\n\xff"));
+        buf_free(&data);
+        buf_free(&out);
+        CHECK(same);
+        CHECK_INT(t.width, 80);
+        CHECK_INT(t.height, 0xff18);
+        CHECK(telnet_terminal(&t));
+    }
+}
+
+static void typed(editor_t *e, const char *keys, buf_t *out) {
+    for (; *keys; keys++)
+        editor_key(e, (uint8_t)*keys, out);
+}
+
+SPEC("editor: keys, history and characters of several bytes") {
+    editor_t *e = editor_new();
+    buf_t out = {0};
+    editor_terminal(e, true, 20);
+    editor_prompt(e, "> ", false, &out);
+    typed(e, "gr\xc3\xbcn\x1b[D\x1b[D\x7fo\x1b[Hx\x05y\n", &out);
+    slice_t first = editor_text(e);
+    bool one = slice_eq(first, SLICE("xgo\xc3\xbcny"));
+    editor_remember(e);
+    editor_prompt(e, "> ", false, &out);
+    typed(e, "draft\x1b[A\x1b[B\x17new\n", &out);
+    bool two = slice_eq(editor_text(e), SLICE("new"));
+    editor_prompt(e, "> ", false, &out);
+    typed(e, "\x1b[A\n", &out);
+    bool three = slice_eq(editor_text(e), SLICE("xgo\xc3\xbcny"));
+    editor_prompt(e, "p: ", true, &out);
+    out.len = 0;
+    typed(e, "secret", &out);
+    bool hidden = out.len == 0;
+    editor_free(e);
+    buf_free(&out);
+    CHECK(one && two && three && hidden);
+}
+
+SPEC("accounts: a file of lines that is replaced as a whole, readable by its owner only") {
+    char path[] = "/tmp/console_users.XXXXXX", fault[256];
+    int fd = mkstemp(path);
+    account_t a;
+    struct stat st;
+    close(fd);
+    CHECK_INT(account_set(path, SLICE("lena"), CONSOLE_READ, "h1", fault, sizeof fault), ERR_OK);
+    CHECK_INT(account_set(path, SLICE("tom"), CONSOLE_OPERATE, "h2", fault, sizeof fault), ERR_OK);
+    CHECK_INT(account_set(path, SLICE("lena"), CONSOLE_OPERATE, "h3", fault, sizeof fault), ERR_OK);
+    CHECK_INT(account_find(path, SLICE("lena"), &a, fault, sizeof fault), ERR_OK);
+    CHECK(a.role == CONSOLE_OPERATE && strcmp(a.hash, "h3") == 0);
+    CHECK_INT(account_find(path, SLICE("to"), &a, fault, sizeof fault), ERR_NOT_FOUND);
+    CHECK_INT(account_set(path, SLICE("tom"), CONSOLE_NOBODY, "", fault, sizeof fault), ERR_OK);
+    CHECK_INT(account_find(path, SLICE("tom"), &a, fault, sizeof fault), ERR_NOT_FOUND);
+    CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600);
+    unlink(path);
+    CHECK_INT(account_find(path, SLICE("lena"), &a, fault, sizeof fault), ERR_GONE);
+}
+
+SPEC_MAIN
