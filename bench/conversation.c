@@ -3,7 +3,6 @@
  * under way each in a conversation of `members`. bench_conversation [messages] [flight]
  * [conversations] [members] */
 #include "actors/conversation.h"
-#include "actors/chat.h"
 #include "actors/hub.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -21,21 +20,6 @@ enum { GO = MSG_USER + 500, BACK, WORKERS = 2 };
 static uint64_t messages = 200000, flight = 16, conversations = 1, members = 2;
 static _Atomic uint64_t sent, done;
 static _Atomic bool finished;
-
-/* Nobody is connected: the hubs never call these. */
-void chat_deliver(conn_t *c, const struct fanout *f, block_t *frames) {
-    (void)c, (void)f, (void)frames;
-}
-uint32_t net_queued(const net_conn_t *c) {
-    (void)c;
-    return 0;
-}
-void net_ws_frames(net_conn_t *c, block_t *block, uint32_t off, uint32_t len) {
-    (void)c, (void)block, (void)off, (void)len;
-}
-void conn_close(conn_t *c, uint16_t code) {
-    (void)c, (void)code;
-}
 
 static uint64_t cpu_ns(void) {
     struct rusage r;
