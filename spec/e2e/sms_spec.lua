@@ -119,7 +119,7 @@ describe("sms by a gateway", function()
         listener, port = assert(P.listen())
         n = node.start {
             ["sms.sender"] = "http", ["sms.url"] = "http://127.0.0.1:" .. port .. "/send?x=1", ["sms.text"] = "Use {code} now",
-            ["sms.token"] = "gateway secret", ["post.timeout"] = "600ms", ["sms.auto_register"] = false,
+            ["sms.token"] = "gateway secret", ["post.timeout"] = "2s", ["sms.auto_register"] = false,
         }
     end)
     teardown(function()
@@ -207,9 +207,9 @@ describe("sms by a gateway", function()
         local c = ask(new_phone())
         local sock = receive()
         assert.truthy(n:person())
-        assert.truthy(P.now() - since < 500 * node.slow)
+        assert.truthy(P.now() - since < 1900) -- no answer yet
         assert.same(BUSY, code_of(answer_of(c)))
-        assert.truthy(P.now() - since >= 500)
+        assert.truthy(P.now() - since >= 1900)
         sock:close()
         c = ask(new_phone())
         receive():close(true)
