@@ -361,8 +361,10 @@ local function recall(person)
     end
 end
 
--- one change of membership at a time in a conversation; an open outcome is looked up
+-- One change of membership at a time in a conversation. An open outcome is looked up when the conversation must have read it
+-- (CONVERSATION_DOUBT_MS).
 local function look_up_members(c)
+    client.sleep(11000)
     local r = insist("GET", ("/api/conversations/%d/members"):format(c.id), {token = c.owner.token})
     if r.status ~= 200 then broken("members of %d: %d %s", c.id, r.status, r.body) end
     local there = {}

@@ -25,12 +25,6 @@ local function node_up()
     up_since = sim.now()
 end
 
-local function node_down()
-    figures.crashes = figures.crashes + 1
-    if one_in(4) then sim.stop() else sim.crash() end
-    node_up()
-end
-
 local SERVICES = {"auth.lua", "group.lua", "contact.lua", "user.lua", "recall.lua"}
 local function reload()
     figures.reloads = figures.reloads + 1
@@ -50,7 +44,14 @@ local function faults()
     end
     sim.faults({full = one_in(2) and below(5000) or 0, port_us = pick {200, 2000, 20000},
         memory = one_in(6) and below(2000) or 0, disk_full = one_in(12) and 1 or 0, sync = one_in(12) and 1 or 0,
-        kill = one_in(2) and below(400) or 0}, table.unpack(KILLED))
+        kill = one_in(2) and below(1500) or 0}, table.unpack(KILLED))
+end
+
+local function node_down()
+    figures.crashes = figures.crashes + 1
+    if one_in(4) then sim.stop() else sim.crash() end
+    node_up()
+    faults()
 end
 
 -- ---- one thing at a time, by chance ----
