@@ -4,6 +4,7 @@
  * exit status 1. */
 #include "actors/chat.h"
 #include "actors/console_conn.h"
+#include "actors/console_script.h"
 #include "actors/console_trace.h"
 #include "actors/console_user.h"
 #include "actors/edge.h"
@@ -261,6 +262,7 @@ static int open_console(node_t *n) {
         return ERR_BUSY;
     console_user_add(n->console, n->edge);
     console_conn_add(n->console, n->edge);
+    console_script_add(n->console, n->script);
     console_trace_add(n->console);
     return ERR_OK;
 }

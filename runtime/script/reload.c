@@ -377,9 +377,23 @@ static void reload_batch(actor_t *self, void *state, msg_t **m, size_t n) {
         handle(self, state, m[i]);
 }
 
+/* After a crash nobody knows of a canary any more: what is tried by keys goes. */
+static void end_all_trials(actor_t *self, script_t *s) {
+    shard_try_t none = {NULL, 0};
+    for (uint32_t i = 0; i < s->service_count; i++) {
+        for (uint32_t n = 0; n < s->services[i].shards; n++)
+            actor_send(self, s->services[i].refs[n], msg_of(SHARD_TRY, &none, sizeof none));
+        policies_end_trial(s, i);
+        policies_watch(s, i, false);
+        version_watch(s->services[i].current, false);
+    }
+}
+
 static int reload_init(actor_t *self, void *state, const void *arg) {
-    (void)self;
-    ((reloader_t *)state)->script = (script_t *)(uintptr_t)arg;
+    reloader_t *r = state;
+    r->script = (script_t *)(uintptr_t)arg;
+    if (!actor_ref_eq(r->script->reloader, ACTOR_NONE)) /* not its first life */
+        end_all_trials(self, r->script);
     return ERR_OK;
 }
 

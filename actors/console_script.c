@@ -1,0 +1,318 @@
+/* console_script: see console_script.h. `run` and the answers are in the console's thread,
+ * `ask_order` in the console's relay. */
+#include "actors/console_script.h"
+#include "base/err.h"
+#include "base/json.h"
+#include <stdio.h>
+
+enum { WAIT_MS = 60000 }; /* specs, and a shard that drains, take seconds */
+
+typedef struct question {
+    script_t *script;
+    script_order_t order;
+} question_t;
+
+static void ask_order(actor_t *self, uint32_t verb, uint64_t cookie, const void *arg,
+                      uint32_t timeout_ms) {
+    const question_t *q = arg;
+    script_order(q->script, self, &q->order, timeout_ms, verb, cookie);
+}
+
+/* --- answers --- */
+typedef struct reading {
+    json_doc_t *doc;
+    buf_t copy; /* a block is shared: it is not parsed in place */
+} reading_t;
+
+static void close_reading(reading_t *r) {
+    json_doc_free(r->doc);
+    buf_free(&r->copy);
+}
+
+static slice_t text_of(const json_doc_t *doc, json_at_t object, const char *key) {
+    slice_t s = {"", 0};
+    json_string(doc, json_get(doc, object, key), &s);
+    return s;
+}
+
+static int64_t int_of(const json_doc_t *doc, json_at_t object, const char *key) {
+    int64_t n = 0;
+    json_int64(doc, json_get(doc, object, key), &n);
+    return n;
+}
+
+/* false: there is nothing to show, which has been said. */
+static bool answered(console_call_t *call, int err, const msg_t *reply, reading_t *r) {
+    *r = (reading_t){.doc = json_doc_new()};
+    json_doc_own(r->doc);
+    if (reply && reply->body)
+        buf_add(&r->copy, reply->body->data, reply->body->len);
+    bool read = json_parse(r->doc, r->copy.at, r->copy.len) == ERR_OK;
+    slice_t why = text_of(r->doc, JSON_ROOT, "error");
+    if (err == ERR_OK && read)
+        return true;
+    if (read && why.len > 0)
+        console_fail(call, err, "%.*s", (int)why.len, why.at);
+    else
+        console_fail(call, err == ERR_OK ? ERR_INTERNAL : err, NULL);
+    close_reading(r);
+    return false;
+}
+
+static void none_or_text(console_call_t *call, slice_t s) {
+    if (s.len > 0)
+        console_text(call, s);
+    else
+        console_none(call);
+}
+
+/* "version 3 on 10 %", or nothing. */
+static void canary_cell(console_call_t *call, const json_doc_t *doc, json_at_t canary) {
+    char text[80];
+    int64_t number = int_of(doc, json_get(doc, canary, "new"), "number"),
+            shard = int_of(doc, canary, "shard");
+    if (shard)
+        snprintf(text, sizeof text, "version %lld on shard %lld", (long long)number,
+                 (long long)shard);
+    else
+        snprintf(text, sizeof text, "version %lld on %lld %%", (long long)number,
+                 (long long)int_of(doc, canary, "share"));
+    none_or_text(call, canary ? slice_of(text) : SLICE(""));
+}
+
+static void show_list(console_call_t *call, int err, const msg_t *reply) {
+    static const console_column_t columns[] = {{"service", CONSOLE_TEXT}, {"number", CONSOLE_INT},
+                                               {"version", CONSOLE_INT},  {"hash", CONSOLE_TEXT},
+                                               {"since", CONSOLE_TIME},   {"by", CONSOLE_TEXT},
+                                               {"shards", CONSOLE_INT},   {"policies", CONSOLE_INT},
+                                               {"held", CONSOLE_BOOL},    {"canary", CONSOLE_TEXT}};
+    reading_t r;
+    bool held = false;
+    if (!answered(call, err, reply, &r))
+        return;
+    console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
+    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
+        console_text(call, text_of(r.doc, at, "service"));
+        console_value(call, int_of(r.doc, at, "number"));
+        console_value(call, int_of(r.doc, at, "version"));
+        console_text(call, text_of(r.doc, at, "hash"));
+        console_value(call, int_of(r.doc, at, "since_ms"));
+        none_or_text(call, text_of(r.doc, at, "by"));
+        console_value(call, int_of(r.doc, at, "shards"));
+        console_value(call, int_of(r.doc, at, "policies"));
+        json_bool(r.doc, json_get(r.doc, at, "held"), &held);
+        console_value(call, held);
+        canary_cell(call, r.doc, json_get(r.doc, at, "canary"));
+    }
+    close_reading(&r);
+}
+
+/* One account: of which version, of requests or policies. */
+static void side_row(console_call_t *call, const json_doc_t *doc, json_at_t side,
+                     const char *what) {
+    static const char *const counts[] = {"calls", "refused", "faults", "p50_us", "p99_us"};
+    json_at_t account = json_get(doc, side, what);
+    console_value(call, int_of(doc, side, "number"));
+    console_text(call, slice_of(what));
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        console_value(call, int_of(doc, account, counts[i]));
+}
+
+/* `canary SERVICE --show`: both sides. */
+static void show_canary(console_call_t *call, int err, const msg_t *reply) {
+    static const console_column_t columns[] = {{"number", CONSOLE_INT}, {"of", CONSOLE_TEXT},
+                                               {"calls", CONSOLE_INT},  {"refused", CONSOLE_INT},
+                                               {"faults", CONSOLE_INT}, {"p50", CONSOLE_US},
+                                               {"p99", CONSOLE_US}};
+    static const char *const sides[] = {"old", "new"}, *const parts[] = {"requests", "policies"};
+    reading_t r;
+    slice_t name = console_arg(call, 0);
+    if (!answered(call, err, reply, &r))
+        return;
+    json_at_t canary = 0;
+    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at))
+        if (slice_eq(text_of(r.doc, at, "service"), name))
+            canary = json_get(r.doc, at, "canary");
+    if (!canary) {
+        console_fail(call, ERR_NOT_FOUND, "no version of it is tried");
+    } else {
+        console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
+        for (int i = 0; i < 4; i++)
+            side_row(call, r.doc, json_get(r.doc, canary, sides[i / 2]), parts[i % 2]);
+    }
+    close_reading(&r);
+}
+
+static void show_results(console_call_t *call, int err, const msg_t *reply) {
+    static const console_column_t columns[] = {{"service", CONSOLE_TEXT},
+                                               {"number", CONSOLE_INT},
+                                               {"result", CONSOLE_TEXT},
+                                               {"reason", CONSOLE_TEXT}};
+    reading_t r;
+    if (!answered(call, err, reply, &r))
+        return;
+    console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
+    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
+        console_text(call, text_of(r.doc, at, "service"));
+        console_value(call, int_of(r.doc, at, "number"));
+        console_text(call, text_of(r.doc, at, "result"));
+        none_or_text(call, text_of(r.doc, at, "reason"));
+    }
+    close_reading(&r);
+}
+
+static void show_history(console_call_t *call, int err, const msg_t *reply) {
+    static const console_column_t columns[] = {
+        {"number", CONSOLE_INT}, {"version", CONSOLE_INT},  {"hash", CONSOLE_TEXT},
+        {"came", CONSOLE_TIME},  {"came_by", CONSOLE_TEXT}, {"state", CONSOLE_TEXT},
+        {"since", CONSOLE_TIME}, {"by", CONSOLE_TEXT},      {"reason", CONSOLE_TEXT}};
+    reading_t r;
+    if (!answered(call, err, reply, &r))
+        return;
+    console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
+    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
+        console_value(call, int_of(r.doc, at, "number"));
+        console_value(call, int_of(r.doc, at, "version"));
+        none_or_text(call, text_of(r.doc, at, "hash"));
+        console_value(call, int_of(r.doc, at, "came_ms"));
+        console_text(call, text_of(r.doc, at, "came_by"));
+        console_text(call, text_of(r.doc, at, "state"));
+        console_value(call, int_of(r.doc, at, "at_ms"));
+        console_text(call, text_of(r.doc, at, "by"));
+        none_or_text(call, text_of(r.doc, at, "reason"));
+    }
+    close_reading(&r);
+}
+
+static void show_diff(console_call_t *call, int err, const msg_t *reply) {
+    reading_t r;
+    if (!answered(call, err, reply, &r))
+        return;
+    slice_t diff = text_of(r.doc, JSON_ROOT, "diff");
+    console_lines(call, diff.len > 0 ? diff : SLICE("no difference"));
+    close_reading(&r);
+}
+
+/* --- commands --- */
+/* false: the name is none; said. */
+static bool begin(console_call_t *call, script_t *script, script_op_t op, question_t *q) {
+    slice_t service = console_arg(call, 0);
+    *q = (question_t){.script = script, .order = {.op = op}};
+    snprintf(q->order.who, sizeof q->order.who, "%s", console_user(call));
+    if (service.len >= sizeof q->order.service) {
+        console_fail(call, ERR_NOT_FOUND, "there is no such service");
+        return false;
+    }
+    if (service.at)
+        memcpy(q->order.service, service.at, service.len);
+    return true;
+}
+
+static void ask(console_call_t *call, const question_t *q, console_answered_t then) {
+    console_ask(call, ask_order, then, q, sizeof *q, WAIT_MS);
+}
+
+static void run_scripts(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_LIST, &q))
+        ask(call, &q, show_list);
+}
+
+static void run_reload(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_RELOAD, &q))
+        ask(call, &q, show_results);
+}
+
+static void run_canary(console_call_t *call, void *arg) {
+    question_t q;
+    if (!begin(call, arg, SCRIPT_CANARY, &q) ||
+        !console_option_int(call, "shard", 0, &q.order.shard) ||
+        !console_option_int(call, "share", 0, &q.order.share))
+        return;
+    if (console_option(call, "show").at) {
+        q.order.op = SCRIPT_LIST;
+        ask(call, &q, show_canary);
+    } else if (console_role_of(call) < CONSOLE_OPERATE) {
+        console_fail(call, ERR_FORBIDDEN, "only --show may be read; the rest is for `operate`");
+    } else {
+        ask(call, &q, show_results);
+    }
+}
+
+static void run_promote(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_PROMOTE, &q))
+        ask(call, &q, show_results);
+}
+
+static void run_abort(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_ABORT, &q))
+        ask(call, &q, show_results);
+}
+
+/* The argument as the number of a version, if it is there; "new": what script.dir holds. */
+static bool take_version(console_call_t *call, size_t i, int64_t *out) {
+    slice_t s = console_arg(call, i);
+    if (slice_eq(s, SLICE("new")))
+        *out = -1;
+    return !s.at || *out == -1 || console_int_of(call, i, out);
+}
+
+static void run_rollback(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_ROLLBACK, &q) && take_version(call, 1, &q.order.a))
+        ask(call, &q, show_results);
+}
+
+static void run_history(console_call_t *call, void *arg) {
+    question_t q;
+    if (begin(call, arg, SCRIPT_HISTORY, &q))
+        ask(call, &q, show_history);
+}
+
+static void run_diff(console_call_t *call, void *arg) {
+    question_t q;
+    if (!begin(call, arg, SCRIPT_DIFF, &q) || !take_version(call, 1, &q.order.a) ||
+        !take_version(call, 2, &q.order.b))
+        return;
+    if (q.order.a == -1) { /* against what serves */
+        q.order.a = 0;
+        q.order.b = -1;
+    }
+    ask(call, &q, show_diff);
+}
+
+void console_script_add(console_t *c, script_t *script) {
+    static const console_command_t commands[] = {
+        {"scripts", "", "the services of the rules: which version serves, since when, by whom",
+         NULL, CONSOLE_READ, run_scripts},
+        {"reload", "[SERVICE]", "reads script.dir and brings in what changed, as HUP does",
+         "A version that does not load, or whose specs or upgrade fail, never serves; the reason "
+         "is "
+         "told.\nWith script.canary it is tried first.",
+         CONSOLE_OPERATE, run_reload},
+        {"canary", "SERVICE [--share=N] [--shard=N] [--show]",
+         "tries the files of script.dir on a part of the traffic",
+         "--share=N: percent of the keys (10), for services that keep no state; --shard=N: one "
+         "shard, "
+         "with its\nstate. --show: the accounts of the old and the tried version. It is promoted "
+         "or "
+         "rolled back by itself\nas script.canary_* say.",
+         CONSOLE_READ, run_canary},
+        {"promote", "SERVICE", "the version that is tried serves", NULL, CONSOLE_OPERATE,
+         run_promote},
+        {"abort", "SERVICE", "the version that is tried goes", NULL, CONSOLE_OPERATE, run_abort},
+        {"rollback", "SERVICE [VERSION]", "an older version serves again (the one before)",
+         "VERSION: its number in `history`. What is in script.dir is not loaded again until its "
+         "files change\nor the node restarts.",
+         CONSOLE_OPERATE, run_rollback},
+        {"history", "SERVICE", "its versions: who brought them, when, what became of them", NULL,
+         CONSOLE_READ, run_history},
+        {"diff", "SERVICE [A] [B]", "what differs between two versions",
+         "A, B: numbers in `history`. Without B: what serves; without A: the one before. "
+         "`diff SERVICE new`:\nfrom what serves to what is in script.dir.",
+         CONSOLE_READ, run_diff}};
+    console_add(c, commands, sizeof commands / sizeof commands[0], script);
+}
