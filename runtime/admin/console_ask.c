@@ -46,14 +46,25 @@ void console_asked(actor_t *self, uint32_t verb, uint64_t cookie) {
     actor_send(self, actor_self(self), m);
 }
 
+/* A message of its own for the console's thread: the runtime still looks at m when the handler is
+ * over. What m's data owns moves along. */
+static msg_t *take_over(msg_t *m) {
+    msg_t *own = msg_of(m->verb, m->data, m->size);
+    own->err = m->err;
+    own->cookie = m->cookie;
+    own->body = m->body ? block_ref(m->body) : NULL;
+    own->drop = m->drop;
+    m->drop = NULL;
+    return own;
+}
+
 static void relay_batch(actor_t *self, void *state, msg_t **m, size_t n) {
     console_t *c = *(console_t **)state;
     for (size_t i = 0; i < n; i++) {
         if (m[i]->verb == VERB_ASK) {
             ask_now(self, c, m[i]);
         } else if (m[i]->verb == VERB_ANSWER) {
-            m[i]->flags |= MSG_KEPT; /* it goes on to the console's thread */
-            arrive(c, m[i]->cookie, m[i]->err, m[i]);
+            arrive(c, m[i]->cookie, m[i]->err, take_over(m[i]));
         }
     }
 }
