@@ -12,7 +12,7 @@
 #define BLOCK_LEAST (2u << 20)
 #define POOLED      4096  /* bytes */
 #define DEPTH_MAX   20000 /* calls under way, of a slice that is long */
-#define COLLECT_KIB 2048  /* a step of the collector: 1 to 3 ms */
+#define COLLECT_KIB 16 /* a step of the collector: with its 400 % some hundred thousand entries */
 
 const char vm_key_api, vm_key_env, vm_key_list, vm_key_loaded;
 
@@ -160,8 +160,8 @@ static void *block_resize(void *at, size_t old, size_t size) {
 }
 
 /* A refused allocation makes Lua collect everything at once, which nothing can interrupt (50 ms at
- * 64 MiB). So one that is over the limit is granted, and the script dies at its next instruction;
- * only C functions that go on without one meet the refusal. */
+ * 64 MiB). So one that is over seven eighths is granted, and the script dies at its next
+ * instruction; only C functions that go on without one meet the refusal. */
 static bool grant(vm_t *vm, size_t used, size_t size) {
     if (used <= vm->limit && size <= vm->block)
         return true;
@@ -169,7 +169,7 @@ static bool grant(vm_t *vm, size_t used, size_t size) {
         vm_kill(vm, vm_out_of_memory);
         hook_set(vm, vm->running, 1);
     }
-    return used <= vm->limit + 2 * vm->block && size <= 2 * vm->block;
+    return used <= vm->cap && size <= 2 * vm->block;
 }
 
 /* Counts what scripts hold. One block is bounded too: what is joined or copied by one instruction
@@ -219,8 +219,8 @@ static void slice_begin(vm_t *vm, lua_State *running, bool preemptible) {
     vm->preempted = false;
     vm->looked_ns = vm->spent_ns = 0;
     vm->preemptible = preemptible;
-    /* What a killed one has left may not be collected yet. */
-    vm->limit = vm->used > vm->cap / 8 * 7 ? vm->used + vm->cap / 8 : vm->cap;
+    /* What a killed one has left may not be collected yet: then that may take its pause. */
+    vm->limit = vm->used > vm->cap / 4 * 3 ? vm->cap : vm->cap / 8 * 7;
     vm->running = running;
     watchdog_enter(alarm_now, vm);
 }
@@ -343,10 +343,10 @@ static int open_all(lua_State *L) {
     return 0;
 }
 
-/* An eighth of the memory, and room for the header of such a text; half where there is little. */
+/* A sixteenth of the memory, and room for the header of such a text; half where there is little. */
 static size_t block_limit(size_t memory) {
-    if (memory / 8 >= BLOCK_LEAST)
-        return memory / 8 + 4096;
+    if (memory / 16 >= BLOCK_LEAST)
+        return memory / 16 + 4096;
     return memory / 2 < BLOCK_LEAST ? memory / 2 : BLOCK_LEAST;
 }
 
