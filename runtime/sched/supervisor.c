@@ -96,7 +96,7 @@ static void park(worker_t *w, actor_t *a, uint32_t done, uint64_t bytes) {
 /* --- escalation --- */
 /* The first one that failed, then who failed because of it: "port key 0 (io) < pool key 1". */
 static void name_chain(const actor_t *a, char *chain) {
-    const char *below = a->extra && a->extra->chain ? a->extra->chain : NULL;
+    const char *below = a->flags & ACTOR_FAILED ? a->extra->chain : NULL; /* not of a former life */
     if (below)
         snprintf(chain, CHAIN_TEXT, "%s < %s key %llu", below, a->cls->name,
                  (unsigned long long)a->key);

@@ -168,12 +168,14 @@ static void fire(worker_t *w, timer_node_t *n) {
         node_give(w->rt, w, n); /* cancelled from another thread */
         return;
     }
-    /* From here on the receiver may free it, unless it is gone. */
+    /* From here on the receiver may free it, unless it is gone. One that leaves by passivation has
+     * closed its gate before it cancels its timers, so it may still have the node in its list: who
+     * comes second gives it back. */
     msg_t *m = msg_new(verb, 0);
     m->flags = MSG_SYSTEM | MSG_TIMER;
     m->cookie = cookie;
     m->key = id;
-    if (post(w->rt, to, m))
+    if (post(w->rt, to, m) && !node_move(n, TIMER_FIRED, TIMER_CANCELLED))
         node_give(w->rt, w, n);
 }
 
@@ -272,8 +274,8 @@ static void cancel(actor_t *a, timer_node_t *n) {
         node_give(rt, here, n);
         return;
     }
-    if (!node_move(n, TIMER_ARMED, TIMER_CANCELLED))
-        node_move(n, TIMER_FIRED, TIMER_CANCELLED);
+    if (!node_move(n, TIMER_ARMED, TIMER_CANCELLED) && !node_move(n, TIMER_FIRED, TIMER_CANCELLED))
+        node_give(rt, here, n); /* its wheel found the gate closed: see fire */
 }
 
 void timer_cancel(actor_t *a, uint64_t id) {

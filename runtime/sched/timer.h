@@ -5,7 +5,8 @@
  * by the wheel's thread). A free actor may have moved away from the wheel; so what happens is
  * decided on one atomic word, generation << 2 | state: the wheel moves ARMED to FIRED, a cancel
  * moves either to CANCELLED. Who frees: a cancel in the wheel's own thread; else the wheel when it
- * comes to a CANCELLED node or finds the actor gone; else the receiver of the fired message. */
+ * comes to a CANCELLED node; else the receiver of the fired message. Where the actor is gone the
+ * wheel moves FIRED to CANCELLED too, and who comes second, it or the cancel, frees. */
 #pragma once
 #include "sched/msg.h"
 #include <pthread.h>

@@ -81,6 +81,97 @@ SPEC("asks an actor with idle_lazily after its turns only, and lets it go once i
     runtime_free(rt);
 }
 
+/* leaver: starts a timer on one worker, leaves on the other one. From the moment it may go nobody
+ * reaches it, its timer neither; it ends only when that has been tried and its worker's next timers
+ * have been started. */
+enum { STAY = MSG_USER + 20, LEAVE, RINGS, MORE, MORE_TIMERS = 64 };
+static _Atomic uint64_t rounds, left_elsewhere, more_started, more_rung;
+static actor_ref_t beating;
+
+static void leaver_handle(actor_t *self, void *state, msg_t *m) {
+    uint32_t *home = state;
+    if (m->verb == STAY) {
+        *home = actor_worker(self) + 1;
+        actor_after(self, 30, RINGS, 0);
+    } else if (m->verb == LEAVE && *home != actor_worker(self) + 1) {
+        *home = 0;
+    } else if (m->verb == MSG_STOP) {
+        actor_exit(self, ERR_OK);
+    }
+}
+
+static bool leaver_leaves(actor_t *self, void *state) {
+    (void)self;
+    return *(uint32_t *)state == 0;
+}
+
+static void leaver_ended(actor_t *self, void *state, int reason) {
+    (void)reason;
+    if (*(uint32_t *)state == 0) {
+        left_elsewhere += actor_worker(self) == 1;
+        wait_for(&ticks, ticks + 60);
+        actor_send(self, beating, msg_new(MORE, 0));
+        wait_for(&more_started, (rounds + 1) * MORE_TIMERS);
+    }
+    rounds++;
+}
+
+static const actor_class_t leaver = {.name = "leaver",
+                                     .state_size = sizeof(uint32_t),
+                                     .idle_ms = 1,
+                                     .idle_lazily = true,
+                                     .handle = leaver_handle,
+                                     .passivate = leaver_leaves,
+                                     .ended = leaver_ended};
+
+static void beat_handle(actor_t *self, void *state, msg_t *m) {
+    if (m->verb == TICK || m->verb == MSG_STOP) {
+        clock_handle(self, state, m);
+    } else if (m->verb == RINGS) {
+        more_rung++;
+    } else if (m->verb == MORE) {
+        for (int i = 0; i < MORE_TIMERS; i++)
+            actor_after(self, 10, RINGS, 0);
+        more_started += MORE_TIMERS;
+    }
+}
+static const actor_class_t beat = {.name = "beat", .place = ACTOR_PINNED, .handle = beat_handle};
+
+static void teller_handle(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == MSG_STOP)
+        actor_exit(self, ERR_OK);
+    else
+        actor_send_key(self, 2, 7, msg_new(m->verb, 0));
+}
+static const actor_class_t teller = {
+    .name = "teller", .place = ACTOR_PINNED, .handle = teller_handle};
+
+SPEC(
+    "leaves each timer to whom it belongs while an actor leaves whose timer is on another worker") {
+    enum { ROUNDS = 5 };
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 2, .seed = 1});
+    ticks = 0;
+    runtime_kind(rt, 2, &leaver);
+    runtime_start(rt);
+    beating = actor_spawn(rt, NULL, &beat, 0, 0, NULL);
+    runtime_send(rt, beating, msg_new(TICK, 0));
+    actor_ref_t here = actor_spawn(rt, NULL, &teller, 0, 0, NULL);
+    actor_ref_t there = actor_spawn(rt, NULL, &teller, 1, 1, NULL);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        runtime_send(rt, here, msg_new(STAY, 0));
+        CHECK(wait_for(&ticks, ticks + 3));
+        runtime_send(rt, there, msg_new(LEAVE, 0));
+        if (!wait_for(&rounds, round) || !wait_for(&more_rung, round * MORE_TIMERS))
+            break;
+    }
+    CHECK_INT(more_rung, ROUNDS * MORE_TIMERS);
+    CHECK(left_elsewhere > 0);
+    CHECK(wait_for(&ticks, ticks + 10));
+    runtime_stop(rt, 2000);
+    runtime_free(rt);
+}
+
 typedef struct keeper {
     msg_t *first, *second;
 } keeper_t;
