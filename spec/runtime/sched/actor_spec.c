@@ -588,14 +588,17 @@ SPEC("cancels timers of actors that have moved to another worker") {
     actor_ref_t a[40];
     for (int i = 0; i < 40; i++)
         a[i] = actor_spawn(rt, NULL, &wanderer, 0, 0, NULL);
-    for (int round = 0; round < 300; round++) {
+    /* On a busy machine one worker may get so much more time that nobody moves for long. */
+    enum { ROUNDS = 300, ROUNDS_MOST = 100000, MOVES = 100 };
+    moves = 0;
+    for (int round = 0; round < ROUNDS || (moves < MOVES && round < ROUNDS_MOST); round++) {
         for (int i = 0; i < 40; i++)
             runtime_send(rt, a[i], msg_new(SAY, 0));
-        CHECK(wait_for(&seen, (uint64_t)(round + 1) * 40));
+        if (!wait_for(&seen, (uint64_t)(round + 1) * 40))
+            break;
     }
-    CHECK(wait_for(&seen, 300 * 40));
     CHECK_INT(wrong, 0);
-    CHECK(moves > 0);
+    CHECK(moves >= MOVES);
     CHECK(balanced(rt));
     stop(rt);
     CHECK_INT(ended, 40);
