@@ -168,6 +168,40 @@ static void ask_command(console_call_t *call, void *arg) {
     console_ask(call, ask_target, target_answered, NULL, 0, 300);
 }
 
+/* Answers with what a message may carry: data, a block, and something that data owns. */
+static _Atomic uint32_t dropped;
+static void drop_one(msg_t *m) {
+    (void)m;
+    atomic_fetch_add(&dropped, 1);
+}
+
+static void echo(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == MSG_STOP)
+        actor_exit(self, ERR_OK);
+    if (m->verb != MSG_USER)
+        return;
+    msg_t *reply = msg_of(MSG_USER, "data", 5);
+    buf_t body = {0};
+    buf_add_text(&body, "block");
+    reply->body = block_from_buf(&body);
+    reply->drop = drop_one;
+    actor_reply(self, m, ERR_OK, reply);
+}
+static const actor_class_t echoes = {.name = "echo", .handle = echo};
+
+static void echo_answered(console_call_t *call, int err, const msg_t *reply) {
+    bool whole = err == ERR_OK && reply && reply->size == 5 && !strcmp(reply->data, "data") &&
+                 reply->body && reply->body->len == 5 && !memcmp(reply->body->data, "block", 5);
+    console_field(call, "echo", whole ? SLICE("whole") : SLICE("broken"));
+}
+
+static void echo_command(console_call_t *call, void *arg) {
+    (void)arg;
+    for (int i = 0; i < 8; i++)
+        console_ask(call, ask_target, echo_answered, NULL, 0, 5000);
+}
+
 static void wide(console_call_t *call, void *arg) {
     static const console_column_t columns[] = {{"text", CONSOLE_TEXT}, {"n", CONSOLE_INT}};
     (void)arg;
@@ -190,13 +224,14 @@ static void mixed(console_call_t *call, void *arg) {
 
 static const console_command_t commands[] = {
     {"ask", "", "asks", NULL, CONSOLE_READ, ask_command},
+    {"echo", "", "asks eight times", NULL, CONSOLE_READ, echo_command},
     {"wide", "", "many rows", NULL, CONSOLE_READ, wide},
     {"mixed", "WORD [MORE...]", "all kinds", NULL, CONSOLE_READ, mixed},
 };
 
 static void world_with_commands(void) {
     world_make();
-    console_add(w.console, commands, 3, NULL);
+    console_add(w.console, commands, sizeof commands / sizeof commands[0], NULL);
 }
 
 /* --- promises --- */
@@ -225,6 +260,24 @@ SPEC("answers while every worker is stuck: at once what it reads, ERR_TIMEOUT wh
     world_end();
     CHECK(read && timed_out);
     CHECK(took < (uint64_t)1000000000 * (getenv("PARLEY_SLOW") ? 5 : 1));
+}
+
+SPEC("hands each answer over whole: its data, its block, and what it owns, released once") {
+    enum { LINES = 100, ASKS = 8 };
+    world_with_commands();
+    atomic_store(&dropped, 0);
+    target = actor_spawn(w.rt, NULL, &echoes, 0, -1, NULL);
+    world_start();
+    bool in = enter("lena");
+    int whole = 0;
+    for (int i = 0; in && i < LINES; i++) {
+        say("echo\n");
+        for (int k = 0; k < ASKS; k++)
+            whole += expect("echo  whole");
+    }
+    world_end();
+    CHECK_INT(whole, LINES * ASKS);
+    CHECK_INT(atomic_load(&dropped), LINES * ASKS);
 }
 
 SPEC("lists 100,000 actors while they live, and tells the time of others meanwhile") {
