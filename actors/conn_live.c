@@ -2,6 +2,7 @@
  * interval, dead and slow peers, tokens that run out, the farewell of a drain. One sweeper actor
  * per worker walks a compact list of (when, connection); no connection has a timer of its own. */
 #include "actors/edge.h"
+#include "actors/first_read.h"
 #include "base/log.h"
 
 #define MS          1000000ull
@@ -174,6 +175,7 @@ static void forget_old(actor_t *self, edge_t *e) {
 typedef struct sweeper {
     uint64_t second_ns; /* when the next round of once-a-second work is due */
     uint32_t seconds;
+    first_read_t first;
 } sweeper_t;
 
 static void ask_store(actor_t *self, edge_t *e) {
@@ -192,56 +194,28 @@ static void tick(actor_t *self, sweeper_t *s, edge_worker_t *w) {
     actor_after(self, w->edge->sweep_ms, VERB_SWEEP, 0);
 }
 
-static void load_revoked(actor_t *self, edge_t *e) {
-    buf_t params = {0};
-    value_add_int(&params, actor_wall_ms(self) - e->revoke_ms);
-    store_run(e->store, self, e->op_revoked, &params, 30000, VERB_LOADED, 0);
-}
-
-static void loaded(actor_t *self, edge_t *e, const msg_t *m) {
-    store_rows_t rows;
-    slice_t row;
-    if (m->err != ERR_OK)
-        log_die("edge", "cannot read the revoked logins: %s", err_name(m->err));
-    if (store_rows_open(&rows, m))
-        while (store_rows_next(&rows, &row)) {
-            int64_t fam = value_next_int(&row);
-            login_revoke(e->logins, fam, value_next_int(&row) + e->revoke_ms);
-        }
-    log_info("edge", "revoked logins loaded count=%zu", login_count(e->logins));
-    buf_t none = {0};
-    store_run(e->store, self, e->op_inactive, &none, 30000, VERB_LOADED_INACTIVE, 0);
-}
-
-static void loaded_inactive(actor_t *self, edge_t *e, const msg_t *m) {
-    store_rows_t rows;
-    slice_t row;
-    if (m->err != ERR_OK)
-        log_die("edge", "cannot read the disabled users: %s", err_name(m->err));
-    if (store_rows_open(&rows, m))
-        while (store_rows_next(&rows, &row))
-            disabled_add(e->disabled, value_next_int(&row));
-    log_info("edge", "disabled users loaded count=%zu", disabled_count(e->disabled));
-    atomic_store(&e->store_ok_ms, actor_wall_ms(self));
-    atomic_store(&e->loaded, true);
+static void first_read(sweeper_t *s, actor_t *self, edge_t *e, const msg_t *m) {
+    int err = first_read_message(&s->first, self, e, m);
+    if (err != ERR_OK)
+        log_die("edge", "the store does not say who may come in: %s", err_name(err));
 }
 
 static void handle(actor_t *self, void *state, msg_t *m) {
     edge_worker_t *w = edge_here(self);
+    sweeper_t *s = state;
     switch (m->verb) {
     case VERB_SWEEP:
-        if (m->cookie == 1) /* until they are there nobody is let in */
-            load_revoked(self, w->edge);
-        tick(self, state, w);
+        if (m->cookie == 1)
+            first_read_begin(&s->first, self, w->edge);
+        tick(self, s, w);
         break;
     case VERB_TICK:
         sweep(self, w);
         break;
     case VERB_LOADED:
-        loaded(self, w->edge, m);
-        break;
     case VERB_LOADED_INACTIVE:
-        loaded_inactive(self, w->edge, m);
+    case VERB_LOAD_AGAIN:
+        first_read(s, self, w->edge, m);
         break;
     case VERB_READYZ:
         if (m->err == ERR_OK)

@@ -30,6 +30,7 @@ enum edge_verb {
     VERB_SWEEP,
     VERB_LOADED,
     VERB_LOADED_INACTIVE,
+    VERB_LOAD_AGAIN,
     VERB_READYZ,
     VERB_REPORT, /* the reporter's answer; cookie = serial */
     VERB_SEEN,   /* inbox to seen: a user has no socket any more */

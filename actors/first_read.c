@@ -1,0 +1,67 @@
+/* first_read: see first_read.h. */
+#include "actors/first_read.h"
+#include "base/log.h"
+
+static const char *what(const first_read_t *r) {
+    return r->logins ? "disabled users" : "revoked logins";
+}
+
+void first_read_begin(first_read_t *r, actor_t *self, edge_t *e) {
+    buf_t params = {0};
+    r->tries++;
+    if (!r->logins)
+        value_add_int(&params, actor_wall_ms(self) - e->revoke_ms);
+    store_run(e->store, self, r->logins ? e->op_inactive : e->op_revoked, &params,
+              FIRST_READ_TIMEOUT_MS, r->logins ? VERB_LOADED_INACTIVE : VERB_LOADED, 0);
+}
+
+static int failed(const first_read_t *r, actor_t *self, int err) {
+    uint32_t wait = FIRST_READ_WAIT_MS;
+    if (r->tries >= FIRST_READ_TRIES) {
+        log_error("edge", "cannot read the %s: %s, %u times", what(r), err_name(err), r->tries);
+        return err;
+    }
+    for (uint32_t i = 1; i < r->tries && wait < FIRST_READ_WAIT_MOST; i++)
+        wait = wait * 2 < FIRST_READ_WAIT_MOST ? wait * 2 : FIRST_READ_WAIT_MOST;
+    log_warn("edge", "cannot read the %s: %s, try %u of %u; the next one in %u ms", what(r),
+             err_name(err), r->tries, FIRST_READ_TRIES, wait);
+    actor_after(self, wait, VERB_LOAD_AGAIN, 0);
+    return ERR_OK;
+}
+
+static void take_logins(edge_t *e, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    if (store_rows_open(&rows, m))
+        while (store_rows_next(&rows, &row)) {
+            int64_t fam = value_next_int(&row);
+            login_revoke(e->logins, fam, value_next_int(&row) + e->revoke_ms);
+        }
+    log_info("edge", "revoked logins loaded count=%zu", login_count(e->logins));
+}
+
+static void take_users(actor_t *self, edge_t *e, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    if (store_rows_open(&rows, m))
+        while (store_rows_next(&rows, &row))
+            disabled_add(e->disabled, value_next_int(&row));
+    log_info("edge", "disabled users loaded count=%zu", disabled_count(e->disabled));
+    atomic_store(&e->store_ok_ms, actor_wall_ms(self));
+    atomic_store(&e->loaded, true);
+}
+
+int first_read_message(first_read_t *r, actor_t *self, edge_t *e, const msg_t *m) {
+    if (m->verb == VERB_LOAD_AGAIN) {
+        first_read_begin(r, self, e);
+    } else if (m->err != ERR_OK) {
+        return failed(r, self, m->err);
+    } else if (m->verb == VERB_LOADED) {
+        take_logins(e, m);
+        *r = (first_read_t){.logins = true};
+        first_read_begin(r, self, e);
+    } else {
+        take_users(self, e, m);
+    }
+    return ERR_OK;
+}

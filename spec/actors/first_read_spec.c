@@ -1,0 +1,120 @@
+/* What a node must know before it lets anybody in, on a store that answers as the spec says. */
+#include "actors/first_read.h"
+#include "base/clock.h"
+#include "port/store_in.h"
+#include "sched/runtime.h"
+#include "spec/spec.h"
+#include <time.h>
+
+enum { GO = MSG_USER + 500, OP_LOGINS = 1, OP_USERS };
+
+static struct {
+    int fail_logins, fail_users; /* so many reads fail first */
+    int logins, users;           /* reads so far */
+} port;
+static edge_t edge;
+static _Atomic int given_up;
+static _Atomic bool early; /* ready before all had been read */
+
+void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeout_ms,
+               uint32_t reply_verb, uint64_t cookie) {
+    (void)s, (void)timeout_ms;
+    buf_t rows = {0};
+    bool logins = op == OP_LOGINS;
+    int n = logins ? ++port.logins : ++port.users;
+    msg_t *m = msg_new(reply_verb, 0);
+    buf_free(params);
+    early |= atomic_load(&edge.loaded);
+    m->cookie = cookie;
+    m->err = n <= (logins ? port.fail_logins : port.fail_users) ? ERR_BUSY : ERR_OK;
+    uint32_t place = store_result_begin(&rows), row = store_row_begin(&rows);
+    value_add_int(&rows, 7);
+    if (logins)
+        value_add_int(&rows, actor_wall_ms(self));
+    store_row_end(&rows, row);
+    store_result_end(&rows, place, &(store_result_t){.rows = 1, .columns = logins ? 2 : 1});
+    if (m->err == ERR_OK)
+        m->body = block_from_buf(&rows);
+    buf_free(&rows);
+    actor_send(self, actor_self(self), m);
+}
+
+/* The other half of the store that this program would else be linked with. */
+bool store_op_writes(const store_t *s, int op) {
+    (void)s, (void)op;
+    return false;
+}
+
+static void handle(actor_t *self, void *state, msg_t *m) {
+    if (m->verb == GO)
+        first_read_begin(state, self, &edge);
+    else if (m->verb == MSG_STOP)
+        actor_exit(self, ERR_OK);
+    else if (first_read_message(state, self, &edge, m) != ERR_OK)
+        given_up++;
+}
+static const actor_class_t reader = {
+    .name = "reader", .state_size = sizeof(first_read_t), .handle = handle};
+
+/* The clock goes ten times as fast: the waits are seconds. */
+static uint64_t fast_ns(void *arg) {
+    (void)arg;
+    return clock_mono_ns() * 10;
+}
+
+static void run(int fail_logins, int fail_users) {
+    memset(&edge, 0, sizeof edge);
+    memset(&port, 0, sizeof port);
+    port.fail_logins = fail_logins;
+    port.fail_users = fail_users;
+    given_up = 0;
+    early = false;
+    edge.logins = login_set_new(10);
+    edge.disabled = disabled_set_new(10);
+    edge.revoke_ms = 60000;
+    edge.op_revoked = OP_LOGINS;
+    edge.op_inactive = OP_USERS;
+    runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 1, .seed = 1, .mono_ns = fast_ns});
+    runtime_start(rt);
+    runtime_send(rt, actor_spawn(rt, NULL, &reader, 0, 0, NULL), msg_new(GO, 0));
+    for (int i = 0; i < 20000 && !given_up && !atomic_load(&edge.loaded); i++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    runtime_stop(rt, 2000);
+    runtime_free(rt);
+}
+
+static void clear(void) {
+    login_set_free(edge.logins);
+    disabled_set_free(edge.disabled);
+}
+
+SPEC("reads the revoked logins, then the disabled users; only then the node is ready") {
+    run(0, 0);
+    CHECK(atomic_load(&edge.loaded));
+    CHECK(!early);
+    CHECK(login_revoked(edge.logins, 7));
+    CHECK(disabled_has(edge.disabled, 7));
+    CHECK_INT(port.logins + port.users, 2);
+    clear();
+}
+
+SPEC("tries again what failed, and is not ready meanwhile") {
+    run(2, FIRST_READ_TRIES - 1);
+    CHECK(atomic_load(&edge.loaded));
+    CHECK(!early);
+    CHECK_INT(given_up, 0);
+    CHECK_INT(port.logins, 3);
+    CHECK_INT(port.users, FIRST_READ_TRIES);
+    CHECK(login_revoked(edge.logins, 7));
+    CHECK(disabled_has(edge.disabled, 7));
+    clear();
+}
+
+SPEC("gives up after FIRST_READ_TRIES, and was never ready") {
+    run(0, FIRST_READ_TRIES);
+    CHECK_INT(given_up, 1);
+    CHECK(!atomic_load(&edge.loaded));
+    CHECK_INT(port.users, FIRST_READ_TRIES);
+    clear();
+}
+SPEC_MAIN
