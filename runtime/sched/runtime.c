@@ -172,7 +172,10 @@ static void give_up(runtime_t *rt, actor_ref_t ref) {
     if (!look_one(rt, ref, &e))
         return;
     log_warn("sched", "actor %s key %llu takes long to stop", e.name, (unsigned long long)e.key);
-    slot_mark(rt, a, MARK_STOP_LATE, true);
+    pthread_mutex_lock(&rt->lock);
+    if (SEEN(a->gen) == ref.gen && (a->marks & MARK_LIVE)) /* it may have ended by now */
+        SHOW(a->marks, (uint8_t)(a->marks | MARK_STOP_LATE));
+    pthread_mutex_unlock(&rt->lock);
 }
 
 /* each_ns: how long one of WAVE_FIRST may take before the next one is asked. */

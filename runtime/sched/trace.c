@@ -167,6 +167,15 @@ uint32_t trace_seen(runtime_t *rt, uint32_t first, bool *armed) {
     return seen;
 }
 
+/* The hop before r of the same trace (r NULL: its last one); NULL: there is none any more. Numbers
+ * of records come again after 65,535: one that belongs to another trace, or is younger, is not it.
+ */
+static record_t *hop_before(struct trace *t, const course_t *c, const record_t *r) {
+    record_t *b = record_at(t, r ? r->before : c->last);
+    uint32_t below = r ? r->hop.hop : c->hops + 1;
+    return b && b->hop.trace == c->trace && b->hop.hop < below ? b : NULL;
+}
+
 size_t trace_read(runtime_t *rt, uint32_t trace, trace_hop_t *out, size_t room, uint32_t *lost) {
     struct trace *t = trace_of(rt);
     size_t n = 0;
@@ -175,12 +184,12 @@ size_t trace_read(runtime_t *rt, uint32_t trace, trace_hop_t *out, size_t room, 
     course_t *c = course_of(t, trace);
     if (trace && c->trace == trace) {
         uint32_t found = 0;
-        for (record_t *r = record_at(t, c->last); r; r = record_at(t, r->before))
+        for (record_t *r = hop_before(t, c, NULL); r; r = hop_before(t, c, r))
             found++;
         missing = c->lost + c->hops - found;
         n = found < room ? found : room;
         uint32_t skip = found - (uint32_t)n, at = (uint32_t)n; /* from the last to the first */
-        for (record_t *r = record_at(t, c->last); r; r = record_at(t, r->before))
+        for (record_t *r = hop_before(t, c, NULL); r; r = hop_before(t, c, r))
             if (skip)
                 skip--;
             else

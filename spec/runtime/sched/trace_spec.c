@@ -8,10 +8,10 @@
 #include <stdatomic.h>
 #include <time.h>
 
-enum { SEND = MSG_USER, SENT, STORE, STORED, FANOUT, FRAME, BALL, FLOOD };
+enum { SEND = MSG_USER, SENT, STORE, STORED, FANOUT, FRAME, BALL, FLOOD, VISITS };
 enum { KIND_ROOM = 1, KIND_USER = 2 };
 
-static _Atomic uint64_t acked, fanned, balls;
+static _Atomic uint64_t acked, fanned, balls, visited;
 static actor_ref_t port, hub, player[2];
 
 static void nap(void) {
@@ -92,6 +92,11 @@ static void hub_handle(actor_t *self, void *state, msg_t *m) {
         balls++;
         actor_send(self, player[actor_ref_eq(actor_self(self), player[0])], msg_new(BALL, 0));
     }
+    if (m->verb == VISITS) {
+        for (uint64_t i = 0; i < m->cookie; i++)
+            trace_visit(self, self);
+        visited++;
+    }
     if (m->verb == FLOOD)
         for (int i = 0; i < 8; i++)
             actor_send(self, *msg_data(m, actor_ref_t), msg_new(SEND, 0));
@@ -103,7 +108,7 @@ static const actor_class_t small_class = {
     .name = "small", .handle = hub_handle, .max_msgs = 2, .place = ACTOR_PINNED};
 
 static runtime_t *start(void) {
-    acked = fanned = balls = 0;
+    acked = fanned = balls = visited = 0;
     runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 2, .seed = 1});
     runtime_kind(rt, KIND_ROOM, &room_class);
     port = actor_spawn(rt, NULL, &port_class, 0, -1, NULL);
@@ -223,6 +228,34 @@ SPEC("ends what goes in circles and what fans out without end, and says what it 
     CHECK_INT(trace_read(rt, trace, h, TRACE_HOPS, &lost), TRACE_DEPTH);
     CHECK_INT(lost, 1);
     CHECK_INT(h[TRACE_DEPTH - 1].parent, TRACE_DEPTH - 1);
+    stop(rt);
+}
+
+/* A trace of so many hops, all in the hub. */
+static uint32_t trace_of_hops(runtime_t *rt, uint32_t hops) {
+    uint32_t trace = trace_start_actor(rt, hub, 1);
+    uint64_t before = visited;
+    msg_t *m = msg_new(VISITS, 0);
+    m->cookie = hops - 1;
+    runtime_send(rt, hub, m);
+    wait_for(&visited, before + 1);
+    return trace;
+}
+
+SPEC("shows no hop of another trace when the numbers of records come again") {
+    enum { RECORDS = 65535 };
+    runtime_t *rt = start();
+    trace_hop_t h[4];
+    uint32_t lost, one = trace_of_hops(rt, 1);
+    CHECK_INT(trace_read(rt, one, h, 4, &lost), 1);
+    CHECK_INT(lost, 0);
+    for (uint32_t made = 0, n; made < RECORDS; made += n) {
+        n = RECORDS - made < TRACE_HOPS ? RECORDS - made : TRACE_HOPS;
+        trace_of_hops(rt, n);
+    }
+    trace_of_hops(rt, 1);
+    CHECK_INT(trace_read(rt, one, h, 4, &lost), 0);
+    CHECK_INT(lost, 1);
     stop(rt);
 }
 
