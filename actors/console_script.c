@@ -1,8 +1,8 @@
 /* console_script: see console_script.h. `run` and the answers are in the console's thread,
  * `ask_order` in the console's relay. */
 #include "actors/console_script.h"
+#include "actors/console_json.h"
 #include "base/err.h"
-#include "base/json.h"
 #include <stdio.h>
 
 enum { WAIT_MS = 60000 }; /* specs, and a shard that drains, take seconds */
@@ -19,65 +19,21 @@ static void ask_order(actor_t *self, uint32_t verb, uint64_t cookie, const void 
 }
 
 /* --- answers --- */
-typedef struct reading {
-    json_doc_t *doc;
-    buf_t copy; /* a block is shared: it is not parsed in place */
-} reading_t;
-
-static void close_reading(reading_t *r) {
-    json_doc_free(r->doc);
-    buf_free(&r->copy);
-}
-
-static slice_t text_of(const json_doc_t *doc, json_at_t object, const char *key) {
-    slice_t s = {"", 0};
-    json_string(doc, json_get(doc, object, key), &s);
-    return s;
-}
-
-static int64_t int_of(const json_doc_t *doc, json_at_t object, const char *key) {
-    int64_t n = 0;
-    json_int64(doc, json_get(doc, object, key), &n);
-    return n;
-}
-
-/* false: there is nothing to show, which has been said. */
-static bool answered(console_call_t *call, int err, const msg_t *reply, reading_t *r) {
-    *r = (reading_t){.doc = json_doc_new()};
-    json_doc_own(r->doc);
-    if (reply && reply->body)
-        buf_add(&r->copy, reply->body->data, reply->body->len);
-    bool read = json_parse(r->doc, r->copy.at, r->copy.len) == ERR_OK;
-    slice_t why = text_of(r->doc, JSON_ROOT, "error");
-    if (err == ERR_OK && read)
-        return true;
-    if (read && why.len > 0)
-        console_fail(call, err, "%.*s", (int)why.len, why.at);
-    else
-        console_fail(call, err == ERR_OK ? ERR_INTERNAL : err, NULL);
-    close_reading(r);
-    return false;
-}
-
-static void none_or_text(console_call_t *call, slice_t s) {
-    if (s.len > 0)
-        console_text(call, s);
-    else
-        console_none(call);
-}
-
 /* "version 3 on 10 %", or nothing. */
-static void canary_cell(console_call_t *call, const json_doc_t *doc, json_at_t canary) {
+static void canary_cell(console_call_t *call, const console_json_t *j, json_at_t canary) {
     char text[80];
-    int64_t number = int_of(doc, json_get(doc, canary, "new"), "number"),
-            shard = int_of(doc, canary, "shard");
+    long long number = console_json_int(j, json_get(j->doc, canary, "new"), "number"),
+              shard = console_json_int(j, canary, "shard"),
+              share = console_json_int(j, canary, "share");
+    if (!canary) {
+        console_none(call);
+        return;
+    }
     if (shard)
-        snprintf(text, sizeof text, "version %lld on shard %lld", (long long)number,
-                 (long long)shard);
+        snprintf(text, sizeof text, "version %lld on shard %lld", number, shard);
     else
-        snprintf(text, sizeof text, "version %lld on %lld %%", (long long)number,
-                 (long long)int_of(doc, canary, "share"));
-    none_or_text(call, canary ? slice_of(text) : SLICE(""));
+        snprintf(text, sizeof text, "version %lld on %lld %%", number, share);
+    console_text(call, slice_of(text));
 }
 
 static void show_list(console_call_t *call, int err, const msg_t *reply) {
@@ -86,36 +42,28 @@ static void show_list(console_call_t *call, int err, const msg_t *reply) {
                                                {"since", CONSOLE_TIME},   {"by", CONSOLE_TEXT},
                                                {"shards", CONSOLE_INT},   {"policies", CONSOLE_INT},
                                                {"held", CONSOLE_BOOL},    {"canary", CONSOLE_TEXT}};
-    reading_t r;
-    bool held = false;
-    if (!answered(call, err, reply, &r))
+    static const char *const keys[] = {"service", "number", "version",  "hash", "since_ms",
+                                       "by",      "shards", "policies", "held"};
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
     console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
-    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
-        console_text(call, text_of(r.doc, at, "service"));
-        console_value(call, int_of(r.doc, at, "number"));
-        console_value(call, int_of(r.doc, at, "version"));
-        console_text(call, text_of(r.doc, at, "hash"));
-        console_value(call, int_of(r.doc, at, "since_ms"));
-        none_or_text(call, text_of(r.doc, at, "by"));
-        console_value(call, int_of(r.doc, at, "shards"));
-        console_value(call, int_of(r.doc, at, "policies"));
-        json_bool(r.doc, json_get(r.doc, at, "held"), &held);
-        console_value(call, held);
-        canary_cell(call, r.doc, json_get(r.doc, at, "canary"));
+    for (json_at_t at = json_first(j.doc, JSON_ROOT); at; at = json_next(j.doc, at)) {
+        console_json_cells(call, &j, at, columns, keys, sizeof keys / sizeof keys[0]);
+        canary_cell(call, &j, json_get(j.doc, at, "canary"));
     }
-    close_reading(&r);
+    console_json_close(&j);
 }
 
 /* One account: of which version, of requests or policies. */
-static void side_row(console_call_t *call, const json_doc_t *doc, json_at_t side,
+static void side_row(console_call_t *call, const console_json_t *j, json_at_t side,
                      const char *what) {
     static const char *const counts[] = {"calls", "refused", "faults", "p50_us", "p99_us"};
-    json_at_t account = json_get(doc, side, what);
-    console_value(call, int_of(doc, side, "number"));
+    json_at_t account = json_get(j->doc, side, what);
+    console_value(call, console_json_int(j, side, "number"));
     console_text(call, slice_of(what));
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        console_value(call, int_of(doc, account, counts[i]));
+        console_value(call, console_json_int(j, account, counts[i]));
 }
 
 /* `canary SERVICE --show`: both sides. */
@@ -125,22 +73,31 @@ static void show_canary(console_call_t *call, int err, const msg_t *reply) {
                                                {"faults", CONSOLE_INT}, {"p50", CONSOLE_US},
                                                {"p99", CONSOLE_US}};
     static const char *const sides[] = {"old", "new"}, *const parts[] = {"requests", "policies"};
-    reading_t r;
+    console_json_t j;
     slice_t name = console_arg(call, 0);
-    if (!answered(call, err, reply, &r))
+    if (!console_json_open(call, err, reply, &j))
         return;
     json_at_t canary = 0;
-    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at))
-        if (slice_eq(text_of(r.doc, at, "service"), name))
-            canary = json_get(r.doc, at, "canary");
+    for (json_at_t at = json_first(j.doc, JSON_ROOT); at; at = json_next(j.doc, at))
+        if (slice_eq(console_json_text(&j, at, "service"), name))
+            canary = json_get(j.doc, at, "canary");
     if (!canary) {
         console_fail(call, ERR_NOT_FOUND, "no version of it is tried");
     } else {
         console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
         for (int i = 0; i < 4; i++)
-            side_row(call, r.doc, json_get(r.doc, canary, sides[i / 2]), parts[i % 2]);
+            side_row(call, &j, json_get(j.doc, canary, sides[i / 2]), parts[i % 2]);
     }
-    close_reading(&r);
+    console_json_close(&j);
+}
+
+static void show_table(console_call_t *call, int err, const msg_t *reply,
+                       const console_column_t *columns, const char *const *keys, size_t n) {
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
+        return;
+    console_json_table(call, &j, columns, keys, n);
+    console_json_close(&j);
 }
 
 static void show_results(console_call_t *call, int err, const msg_t *reply) {
@@ -148,17 +105,8 @@ static void show_results(console_call_t *call, int err, const msg_t *reply) {
                                                {"number", CONSOLE_INT},
                                                {"result", CONSOLE_TEXT},
                                                {"reason", CONSOLE_TEXT}};
-    reading_t r;
-    if (!answered(call, err, reply, &r))
-        return;
-    console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
-    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
-        console_text(call, text_of(r.doc, at, "service"));
-        console_value(call, int_of(r.doc, at, "number"));
-        console_text(call, text_of(r.doc, at, "result"));
-        none_or_text(call, text_of(r.doc, at, "reason"));
-    }
-    close_reading(&r);
+    static const char *const keys[] = {"service", "number", "result", "reason"};
+    show_table(call, err, reply, columns, keys, sizeof keys / sizeof keys[0]);
 }
 
 static void show_history(console_call_t *call, int err, const msg_t *reply) {
@@ -166,31 +114,18 @@ static void show_history(console_call_t *call, int err, const msg_t *reply) {
         {"number", CONSOLE_INT}, {"version", CONSOLE_INT},  {"hash", CONSOLE_TEXT},
         {"came", CONSOLE_TIME},  {"came_by", CONSOLE_TEXT}, {"state", CONSOLE_TEXT},
         {"since", CONSOLE_TIME}, {"by", CONSOLE_TEXT},      {"reason", CONSOLE_TEXT}};
-    reading_t r;
-    if (!answered(call, err, reply, &r))
-        return;
-    console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
-    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at)) {
-        console_value(call, int_of(r.doc, at, "number"));
-        console_value(call, int_of(r.doc, at, "version"));
-        none_or_text(call, text_of(r.doc, at, "hash"));
-        console_value(call, int_of(r.doc, at, "came_ms"));
-        console_text(call, text_of(r.doc, at, "came_by"));
-        console_text(call, text_of(r.doc, at, "state"));
-        console_value(call, int_of(r.doc, at, "at_ms"));
-        console_text(call, text_of(r.doc, at, "by"));
-        none_or_text(call, text_of(r.doc, at, "reason"));
-    }
-    close_reading(&r);
+    static const char *const keys[] = {"number", "version", "hash", "came_ms", "came_by",
+                                       "state",  "at_ms",   "by",   "reason"};
+    show_table(call, err, reply, columns, keys, sizeof keys / sizeof keys[0]);
 }
 
 static void show_diff(console_call_t *call, int err, const msg_t *reply) {
-    reading_t r;
-    if (!answered(call, err, reply, &r))
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
-    slice_t diff = text_of(r.doc, JSON_ROOT, "diff");
+    slice_t diff = console_json_text(&j, JSON_ROOT, "diff");
     console_lines(call, diff.len > 0 ? diff : SLICE("no difference"));
-    close_reading(&r);
+    console_json_close(&j);
 }
 
 /* --- commands --- */

@@ -1,6 +1,7 @@
 /* console_user: see console_user.h. `run` and the answers are in the console's thread,
  * `ask_operator` in the console's relay. */
 #include "actors/console_user.h"
+#include "actors/console_json.h"
 #include "actors/hub.h"
 #include "base/text.h"
 
@@ -28,61 +29,7 @@ static void ask_operator(actor_t *self, uint32_t verb, uint64_t cookie, const vo
                 verb, cookie);
 }
 
-/* --- answers: JSON of the service --- */
-
-typedef struct reading {
-    json_doc_t *doc;
-    buf_t copy; /* a block is shared: it is not parsed in place */
-} reading_t;
-
-static bool open_reading(reading_t *r, const msg_t *reply) {
-    *r = (reading_t){.doc = json_doc_new()};
-    if (reply && reply->body)
-        buf_add(&r->copy, reply->body->data, reply->body->len);
-    return json_parse(r->doc, r->copy.at, r->copy.len) == ERR_OK;
-}
-
-static void close_reading(reading_t *r) {
-    json_doc_free(r->doc);
-    buf_free(&r->copy);
-}
-
-/* The service's own text. */
-static void failed(console_call_t *call, int err, const msg_t *reply) {
-    reading_t r;
-    slice_t s;
-    if (open_reading(&r, reply) && json_string(r.doc, json_get(r.doc, JSON_ROOT, "error"), &s))
-        console_fail(call, err, "%.*s", (int)s.len, s.at);
-    else
-        console_fail(call, err, NULL);
-    close_reading(&r);
-}
-
-static slice_t text_of(const json_doc_t *doc, json_at_t object, const char *key) {
-    slice_t s = {"", 0};
-    json_string(doc, json_get(doc, object, key), &s);
-    return s;
-}
-
-static int64_t int_of(const json_doc_t *doc, json_at_t object, const char *key) {
-    int64_t n = 0;
-    json_int(doc, json_get(doc, object, key), &n);
-    return n;
-}
-
-/* Every answer begins so: false when there is nothing to show, which has been said. */
-static bool answered(console_call_t *call, int err, const msg_t *reply, reading_t *r) {
-    if (err != ERR_OK) {
-        failed(call, err, reply);
-        return false;
-    }
-    if (open_reading(r, reply))
-        return true;
-    close_reading(r);
-    console_fail(call, ERR_INTERNAL, NULL);
-    return false;
-}
-
+/* --- answers --- */
 static void time_field(console_call_t *call, const char *name, int64_t ms) {
     if (ms)
         console_field_value(call, name, CONSOLE_TIME, ms);
@@ -94,66 +41,59 @@ static void show_user(console_call_t *call, int err, const msg_t *reply) {
     static const char *const texts[] = {"username", "display_name", "phone", "avatar_url",
                                         "status"};
     static const char *const counts[] = {"sessions", "conversations", "contacts"};
-    reading_t r;
-    if (!answered(call, err, reply, &r))
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
-    int64_t id = int_of(r.doc, JSON_ROOT, "id");
+    int64_t id = console_json_int(&j, JSON_ROOT, "id");
     console_field_value(call, "id", CONSOLE_INT, id);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        console_field(call, texts[i], text_of(r.doc, JSON_ROOT, texts[i]));
+        console_field(call, texts[i], console_json_text(&j, JSON_ROOT, texts[i]));
     console_field_value(call, "online", CONSOLE_BOOL, hub_online(id));
     console_field_value(call, "sockets", CONSOLE_INT, hub_sockets(id));
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        console_field_value(call, counts[i], CONSOLE_INT, int_of(r.doc, JSON_ROOT, counts[i]));
-    console_field_value(call, "created", CONSOLE_TIME, int_of(r.doc, JSON_ROOT, "created_ms"));
-    time_field(call, "last_seen", int_of(r.doc, JSON_ROOT, "last_seen_ms"));
-    close_reading(&r);
+        console_field_value(call, counts[i], CONSOLE_INT,
+                            console_json_int(&j, JSON_ROOT, counts[i]));
+    console_field_value(call, "created", CONSOLE_TIME,
+                        console_json_int(&j, JSON_ROOT, "created_ms"));
+    time_field(call, "last_seen", console_json_int(&j, JSON_ROOT, "last_seen_ms"));
+    console_json_close(&j);
 }
 
 static void show_status(console_call_t *call, int err, const msg_t *reply) {
-    reading_t r;
-    if (!answered(call, err, reply, &r))
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
-    console_field_value(call, "id", CONSOLE_INT, int_of(r.doc, JSON_ROOT, "id"));
-    console_field(call, "username", text_of(r.doc, JSON_ROOT, "username"));
-    console_field(call, "before", text_of(r.doc, JSON_ROOT, "before"));
-    console_field(call, "status", text_of(r.doc, JSON_ROOT, "status"));
-    close_reading(&r);
-}
-
-static void session_row(console_call_t *call, const json_doc_t *doc, json_at_t row) {
-    slice_t address = text_of(doc, row, "address");
-    console_value(call, int_of(doc, row, "family"));
-    console_text(call, text_of(doc, row, "device"));
-    console_value(call, int_of(doc, row, "created_ms"));
-    console_value(call, int_of(doc, row, "used_ms"));
-    if (address.len)
-        console_text(call, address);
-    else
-        console_none(call);
-    console_text(call, int_of(doc, row, "revoked_ms") ? SLICE("revoked") : SLICE("live"));
+    console_field_value(call, "id", CONSOLE_INT, console_json_int(&j, JSON_ROOT, "id"));
+    console_field(call, "username", console_json_text(&j, JSON_ROOT, "username"));
+    console_field(call, "before", console_json_text(&j, JSON_ROOT, "before"));
+    console_field(call, "status", console_json_text(&j, JSON_ROOT, "status"));
+    console_json_close(&j);
 }
 
 static void show_sessions(console_call_t *call, int err, const msg_t *reply) {
     static const console_column_t columns[] = {{"family", CONSOLE_INT},   {"device", CONSOLE_TEXT},
                                                {"created", CONSOLE_TIME}, {"used", CONSOLE_TIME},
                                                {"address", CONSOLE_TEXT}, {"state", CONSOLE_TEXT}};
-    reading_t r;
-    if (!answered(call, err, reply, &r))
+    static const char *const keys[] = {"family", "device", "created_ms", "used_ms", "address"};
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
     console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
-    for (json_at_t at = json_first(r.doc, JSON_ROOT); at; at = json_next(r.doc, at))
-        session_row(call, r.doc, at);
-    close_reading(&r);
+    for (json_at_t at = json_first(j.doc, JSON_ROOT); at; at = json_next(j.doc, at)) {
+        console_json_cells(call, &j, at, columns, keys, sizeof keys / sizeof keys[0]);
+        console_text(call,
+                     console_json_int(&j, at, "revoked_ms") ? SLICE("revoked") : SLICE("live"));
+    }
+    console_json_close(&j);
 }
 
 static void show_revoked(console_call_t *call, int err, const msg_t *reply) {
-    reading_t r;
-    if (!answered(call, err, reply, &r))
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
         return;
-    console_field_value(call, "id", CONSOLE_INT, int_of(r.doc, JSON_ROOT, "id"));
-    console_field_value(call, "revoked", CONSOLE_INT, int_of(r.doc, JSON_ROOT, "revoked"));
-    close_reading(&r);
+    console_field_value(call, "id", CONSOLE_INT, console_json_int(&j, JSON_ROOT, "id"));
+    console_field_value(call, "revoked", CONSOLE_INT, console_json_int(&j, JSON_ROOT, "revoked"));
+    console_json_close(&j);
 }
 
 /* --- commands --- */
