@@ -25,9 +25,10 @@ struct policy_slot {
     _Alignas(64) policy_vm_t *now, *trial; /* the worker's own */
     _Atomic uint32_t flags;            /* PENDING: something is put; SPECIAL: more than one call */
     _Atomic(policy_vm_t *) next;       /* to become now */
-    _Atomic(policy_vm_t *) next_trial; /* to become trial */
-    _Atomic bool end_trial;
+    _Atomic(policy_vm_t *) next_trial; /* to become trial; &no_trial: there is none any more */
 };
+static policy_vm_t
+    no_trial; /* one word tells both, so that an end and a new trial keep their order */
 
 struct policy_set {
     uint32_t count; /* of VMs: one a worker, or one alone (trial) */
@@ -138,7 +139,7 @@ static bool complete(const policy_vm_t *p, uint32_t service, char *fault, size_t
 }
 
 static void policy_vm_free(policy_vm_t *p) {
-    if (!p)
+    if (!p || p == &no_trial)
         return;
     if (p->vm) {
         vm_free(p->vm);
@@ -227,8 +228,7 @@ void policies_end_trial(script_t *s, uint32_t service) {
     policy_slot_t *slots = s->services[service].slots;
     if (!slots)
         return;
-    put(&slots[0].next_trial, NULL);
-    atomic_store_explicit(&slots[0].end_trial, true, memory_order_release);
+    put(&slots[0].next_trial, &no_trial);
     wave(&slots[0], SLOT_PENDING);
 }
 
@@ -292,10 +292,9 @@ static void take_pending(policy_slot_t *slot) {
         slot->now = next;
     }
     policy_vm_t *trial = atomic_exchange_explicit(&slot->next_trial, NULL, memory_order_acquire);
-    bool end = atomic_exchange_explicit(&slot->end_trial, false, memory_order_acquire);
-    if (trial || end) {
+    if (trial) {
         policy_vm_free(slot->trial);
-        slot->trial = trial;
+        slot->trial = trial == &no_trial ? NULL : trial;
     }
 }
 
