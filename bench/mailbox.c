@@ -2,7 +2,8 @@
  * pairs on two threads; beside a bare mailbox program (two threads, a malloc'd message, one atomic
  * list, no limits, deadlines or accounts). All take turns for ROUNDS rounds and the least of each
  * counts, in CPU time, so that other programs on the machine disturb little. Then what an actor
- * with an empty state takes in memory. bench_mailbox [rounds] */
+ * with an empty state takes in memory. bench_mailbox [rounds], or bench_mailbox case THROWS: one
+ * case once (0 to 5, in the order below), to count its instructions under callgrind. */
 #include "base/clock.h"
 #include "base/err.h"
 #include "sched/runtime.h"
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #define ROUNDS 5
+#define THROWS 3000000
 
 enum { BALL = MSG_USER, PEER };
 
@@ -185,20 +187,21 @@ static double actor_bytes(uint32_t n) {
 /* --- all of it --- */
 enum { CASE_BARE, CASE_BARE_PAIRS, CASE_PING, CASE_RING, CASE_BUSY, CASE_PAIRS, CASES };
 
-static double measure(int which) {
+/* `throws` in all. */
+static double measure(int which, uint64_t throws) {
     switch (which) {
     case CASE_BARE:
-        return bare(1, 1, 3000000);
+        return bare(1, 1, throws);
     case CASE_BARE_PAIRS:
-        return bare(2, 8, 500000);
+        return bare(2, 8, throws / 8);
     case CASE_PING:
-        return rings(1, 1, 2, 1, 3000000);
+        return rings(1, 1, 2, 1, throws);
     case CASE_RING:
-        return rings(1, 1, 1000, 1, 3000000);
+        return rings(1, 1, 1000, 1, throws);
     case CASE_BUSY:
-        return rings(1, 1, 1000, 1000, 3000);
+        return rings(1, 1, 1000, 1000, throws / 1000);
     default:
-        return rings(2, 8, 2, 1, 500000);
+        return rings(2, 8, 2, 1, throws / 8);
     }
 }
 
@@ -207,11 +210,15 @@ static void tell(const char *name, double ns, double bare_ns, double most) {
 }
 
 int main(int argc, char **argv) {
+    if (argc == 3) {
+        printf("%.1f ns/message\n", measure(atoi(argv[1]), (uint64_t)atoll(argv[2])));
+        return 0;
+    }
     int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS;
     double bytes = actor_bytes(100000), least[CASES];
     for (int i = 0; i < rounds; i++)
         for (int c = 0; c < CASES; c++) {
-            double ns = measure(c);
+            double ns = measure(c, THROWS);
             least[c] = i == 0 || ns < least[c] ? ns : least[c];
         }
     printf("bare, one thread           %6.1f ns/message of a thread's CPU\n", least[CASE_BARE]);

@@ -120,7 +120,9 @@ actor_t *actor_here(const actor_t *self, actor_ref_t ref) {
 
 /* Ended outside of a turn. If its gate still counts messages, its token is in our queue and that
  * turn finds it dead. */
-static void end_here(runtime_t *rt, actor_t *a) {
+static void end_here(runtime_t *rt, worker_t *w, actor_t *a) {
+    if (atomic_load_explicit(&a->kept, memory_order_relaxed) == w->keep_mark)
+        queue_give_kept(w, a);
     if (a->cls->restart != ACTOR_NEVER)
         post_system(rt, ref_of(a), ACTOR_NONE, MSG_USER, ERR_OK); /* its turn sees EXITING */
     else if (!actor_end(a))
@@ -149,6 +151,6 @@ bool actor_enter(runtime_t *rt, actor_ref_t ref, void (*fn)(actor_t *self, void 
     SHOW(w->running, outer);
     SHOW(a->ticks, a->ticks + (clock_ticks() - start));
     if ((a->flags & ACTOR_EXITING) && a != outer)
-        end_here(rt, a);
+        end_here(rt, w, a);
     return true;
 }

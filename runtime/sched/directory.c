@@ -80,7 +80,7 @@ int directory_send(runtime_t *rt, uint8_t kind, uint64_t key, msg_t *m) {
     do {
         ref = find(rt, kind, key, ref);
         m->to = ref;
-        err = ref.gen ? mailbox_push(rt, ref, m) : ERR_BUSY;
+        err = ref.gen ? mailbox_push(rt, worker_of(rt), ref, m) : ERR_BUSY;
     } while (err == ERR_GONE);
     if (err) {
         if (traced)

@@ -66,12 +66,29 @@ static __attribute__((noinline)) int refuse(runtime_t *rt, actor_t *a, int err, 
     return err;
 }
 
-int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m) {
+/* This worker keeps a's token: m takes the count that was kept with it. Only into an empty mailbox:
+ * what is on the stack may be older, and what has bytes is accounted by admission. */
+static bool put_kept(worker_t *w, actor_t *a, uint32_t gen, msg_t *m, uint32_t cost) {
+    if (cost || a->gen != gen || atomic_load_explicit(&a->stack, memory_order_relaxed)) {
+        queue_give_kept(w, a);
+        return false;
+    }
+    atomic_store_explicit(&a->kept, 0, memory_order_relaxed);
+    m->next = NULL;
+    a->queue = m;
+    queue_push_here(w, a);
+    return true;
+}
+
+int mailbox_push(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m) {
     actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
     if (!a)
         return ERR_GONE;
     bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM);
     uint32_t cost = msg_cost(m);
+    if (w && atomic_load_explicit(&a->kept, memory_order_relaxed) == w->keep_mark &&
+        put_kept(w, a, to.gen, m, cost))
+        return ERR_OK;
     if (rt->sim && !reserved && sim_refuses(rt))
         return refuse(rt, a, ERR_FULL, false);
     if (cost && admit_bytes(a, cost, reserved))
@@ -142,7 +159,7 @@ int post(runtime_t *rt, actor_ref_t to, msg_t *m) {
     COUNT(rt, w, sent, 1);
     m->to = to;
     uint32_t traced = RARELY(trace_concerns(w, m)) ? trace_sent(rt, w, m, KIND_NONE) : 0;
-    int err = mailbox_push(rt, to, m);
+    int err = mailbox_push(rt, w, to, m);
     if (err) {
         if (traced)
             trace_refused(rt, traced, err);

@@ -7,6 +7,7 @@
  *   at the head. A thief looks at nothing else.
  * - over: free actors when the ring is full; its own.
  * - inbox: actors woken by other threads: a stack that the owner takes whole.
+ * - kept: tokens of actors that have no message now (sched.h).
  * - late: slow actors, whose last slice was too long. They wait until nobody else is ready, or as
  *   long as such a slice may be, so they have half of the worker at most, however many they are. */
 #include "base/clock.h"
@@ -72,7 +73,7 @@ void queue_push(worker_t *w, actor_t *a) {
 }
 
 /* The running actor's receiver takes the `next` place; the one that held it goes to the back. */
-static void push_here(worker_t *w, actor_t *a) {
+void queue_push_here(worker_t *w, actor_t *a) {
     if (w->running && !a->slow) {
         actor_t *before = w->next;
         w->next = a;
@@ -109,6 +110,40 @@ static __attribute__((noinline)) void push_there(worker_t *w, actor_t *a) {
         here->held_workers |= (uint64_t)1 << w->index;
     else
         worker_kick(w);
+}
+
+/* --- kept tokens --- */
+
+void queue_give_kept(worker_t *w, actor_t *a) {
+    atomic_store_explicit(&a->kept, 0, memory_order_relaxed);
+    if (!mailbox_consumed(a, 1, 0))
+        queue_push(w, a);
+}
+
+static bool keeps(const worker_t *w, actor_t *a) {
+    return atomic_load_explicit(&a->kept, memory_order_relaxed) == w->keep_mark;
+}
+
+void queue_keep(worker_t *w, actor_t *a) {
+    uint32_t at = a->slot % KEPT;
+    actor_t *before = w->kept[at];
+    if (before != a) {
+        if (before && keeps(w, before))
+            queue_give_kept(w, before);
+        w->kept[at] = a;
+    }
+    if (!w->kept_map)
+        w->kept_ticks = w->now_ticks_slice;
+    w->kept_map |= (uint64_t)1 << at;
+    atomic_store_explicit(&a->kept, w->keep_mark, memory_order_relaxed);
+}
+
+void queue_give_all_kept(worker_t *w) {
+    for (; w->kept_map; w->kept_map &= w->kept_map - 1) {
+        actor_t *a = w->kept[__builtin_ctzll(w->kept_map)];
+        if (keeps(w, a))
+            queue_give_kept(w, a);
+    }
 }
 
 /* --- wake-ups that wait --- */
@@ -160,7 +195,7 @@ void sched_wake(runtime_t *rt, actor_t *a) {
     if (rt->sim)
         sim_ready(rt, a);
     else if (worker && (here == home || a->cls->place == ACTOR_FREE))
-        push_here(here, a);
+        queue_push_here(here, a);
     else if (!home->is_thread)
         push_there(home, a);
     else if (worker)

@@ -11,6 +11,8 @@
 #define TURN_US  500  /* actors run so long before the loop is polled */
 #define CLOCK_US 50   /* now_ns is at most so old between slices */
 #define HOLD_US  200  /* a port is woken so late at most, as far as one slice allows it */
+#define KEEP_US  100  /* tokens are kept so long at most (sched.h), as far as one slice allows it */
+#define SHORT_US 2    /* ... and before no slice of one that takes longer a message on average */
 #define LATE_US  5000 /* a worker with others ready gives them so long between two long slices */
 #define GRACE_S  5    /* a thread actor that does not come back from a blocking call */
 
@@ -49,6 +51,8 @@ static void set_conf(runtime_t *rt, const runtime_conf_t *conf) {
     rt->ticks_turn = (uint64_t)(us * TURN_US);
     rt->ticks_clock = (uint64_t)(us * CLOCK_US);
     rt->ticks_hold = (uint64_t)(us * HOLD_US);
+    rt->ticks_keep = (uint64_t)(us * KEEP_US);
+    rt->ticks_short = (uint64_t)(us * SHORT_US);
     rt->ticks_slow = (uint64_t)(us * LOOK_SLOW_US);
     rt->ticks_late = (uint64_t)(us * LATE_US);
 }

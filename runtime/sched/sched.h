@@ -6,7 +6,14 @@
  * the worker that runs the actor, and ends when that worker lowers the gate to 0. So an actor is in
  * one queue at most, runs in one thread at a time, and a message that was admitted is never left
  * behind without somebody on the way to it. Fields below "token holder" need no atomics for that
- * reason: the gate and the queues order them. */
+ * reason: the gate and the queues order them.
+ *
+ * A kept token. A worker that has run an actor's only message, and goes on with its sender, whom it
+ * woke (a dialogue), does not lower the gate yet: it keeps the token, and the count of that message
+ * with it. Its next message to that actor takes this count and costs no locked operation, neither
+ * to the sender nor to the receiver. Others find
+ * a counted mailbox, so they push and rely on the token's holder: that is why it gives its kept
+ * tokens back before it waits, before a slice that may be long, and after KEEP_US (queue.c). */
 #pragma once
 #include "base/err.h"
 #include "sched/runtime.h"
@@ -80,48 +87,53 @@ enum {
 };
 
 struct actor {
-    /* --- senders --- */
+    /* --- the first line: what a send touches --- */
     _Alignas(64) _Atomic uint64_t gate; /* generation << 32 | messages */
     _Atomic(msg_t *) stack;             /* newest first */
     _Atomic(worker_t *) worker;         /* where it ran last (free) or always runs */
+    msg_t *queue;                       /* token holder: taken off the stack, oldest first */
     _Atomic uint32_t bytes; /* of large messages; never reset, what is added is taken off */
     _Atomic uint32_t cap_msgs;
     _Atomic uint32_t cap_bytes;
     _Atomic uint32_t refused;
     uint32_t slot;
-    /* --- token holder --- */
-    uint32_t gen;  /* = the gate's while it lives */
-    msg_t *queue;  /* taken off the stack, oldest first */
+    uint32_t gen;          /* token holder: = the gate's while it lives */
+    _Atomic uint8_t kept;  /* keep_mark of the worker that keeps its token; only that one sets it */
+    _Atomic int8_t killed; /* runtime_kill, by anyone who is admitted: why */
+    int8_t reason;         /* from here on: token holder */
+    uint8_t flags, kind, restarts;
+    uint8_t slow;  /* SLOW_*: where its next turn is */
+    uint8_t marks; /* under the slots' lock */
+    /* --- the second: what a slice touches besides --- */
     actor_t *link; /* in a run queue */
     const actor_class_t *cls;
     void *state;
+    uint64_t handled, ticks; /* accounts */
+    msg_t *open;             /* kept requests */
+    uintptr_t calls;         /* call.c: a calls_t, or the last id given << 1 | 1 */
+    uint32_t last;           /* now_ms of a keyed actor's last message */
+    uint32_t peak;           /* longest queue seen */
+    /* --- the third --- */
     uint64_t key;
-    msg_t *open;     /* kept requests */
-    uintptr_t calls; /* call.c: a calls_t, or the last id given << 1 | 1 */
     timer_node_t *timers;
     extra_t *extra;
-    uint64_t handled, ticks;                      /* accounts */
-    uint32_t last;                                /* now_ms of a keyed actor's last message */
-    uint32_t peak;                                /* longest queue seen */
     uint32_t born_ms;                             /* turn_tick when it was made */
     uint16_t timer_count, open_count, call_count; /* to be looked at only: they may run over */
     uint16_t memory;                              /* actor_memory, in 64 KiB */
-    int8_t reason;
-    _Atomic int8_t killed; /* runtime_kill, by anyone who is admitted: why */
-    uint8_t flags, kind, restarts;
-    uint8_t slow; /* SLOW_*: where its next turn is */
-    /* --- under the slots' lock --- */
-    uint8_t marks;
+    /* under the slots' lock */
     actor_ref_t parent;
     uint32_t child, sibling, sibling_prev; /* slot + 1, 0 = none */
     uint32_t older, younger;               /* all living ones by age */
 };
 _Static_assert(sizeof(struct actor) <= 192, "a socket and its user are two of them");
+_Static_assert(offsetof(struct actor, link) == 64 && offsetof(struct actor, key) == 128, "lines");
 _Static_assert(ERR_COUNT < INT8_MAX, "reason holds an error code");
 
-#define RING  256 /* power of two */
-#define CHAIN 64  /* slices in a row that `next` goes before the queue */
-#define HOOKS 8
+#define RING     256 /* power of two */
+#define CHAIN    64  /* slices in a row that `next` goes before the queue */
+#define HOOKS    8
+#define KEPT     64 /* tokens that a worker keeps at most, in places by slot */
+#define KEPT_CAP 16 /* mailboxes of fewer messages have no place for a kept count */
 
 typedef struct turn_hook {
     uint64_t (*fn)(void *arg);
@@ -150,6 +162,7 @@ struct worker {
     bool fresh;                 /* now_ns was read in this poll */
     actor_t *running;           /* shown */
     uint32_t verb;              /* of the message that is handled */
+    uint32_t sender;            /* slot of the actor that it came from */
     uint32_t trace, trace_open; /* trace.c */
     uint32_t trace_slice;
     uint64_t trace_slice_number;
@@ -157,6 +170,10 @@ struct worker {
     char note[96];       /* actor_slice_note */
     actor_t *next;       /* run next: woken by what runs now */
     uint32_t chain;      /* how often in a row `next` went before the queue */
+    uint8_t keep_mark;   /* index + 1; of threads one that no actor has */
+    uint64_t kept_map;   /* places in use */
+    uint64_t kept_ticks; /* since when there are any */
+    actor_t *kept[KEPT]; /* may name ones whose token has gone on: actor.kept tells */
     bool pinned_turn;
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
@@ -236,6 +253,7 @@ struct runtime {
     runtime_conf_t conf;
     struct sim_node *sim;                                                  /* NULL: threads */
     uint64_t ticks_slice, ticks_turn, ticks_clock, ticks_hold, ticks_late; /* in clock_ticks */
+    uint64_t ticks_keep, ticks_short;
     uint32_t worker_count;
     worker_t **workers;
     _Atomic uint32_t phase;
@@ -310,7 +328,8 @@ static inline actor_ref_t ref_of(const actor_t *a) {
 }
 
 /* --- mailbox.c --- */
-int mailbox_push(runtime_t *rt, actor_ref_t to, msg_t *m); /* borrows m when it refuses */
+/* w: the calling worker or NULL. Borrows m when it refuses. */
+int mailbox_push(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m);
 int mailbox_kill(runtime_t *rt, actor_ref_t to, msg_t *m, int reason); /* likewise */
 bool mailbox_close(actor_t *a);                   /* senders get GONE from now on */
 bool mailbox_close_if(actor_t *a, uint32_t msgs); /* only if nothing but these was admitted */
@@ -349,9 +368,13 @@ int post(runtime_t *rt, actor_ref_t to, msg_t *m);
 void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb, int err);
 
 /* --- queue.c: run queues --- */
-void sched_wake(runtime_t *rt, actor_t *a); /* gives a's token to whoever shall run it */
-void queue_push(worker_t *w, actor_t *a);   /* own queue, at the back */
+void sched_wake(runtime_t *rt, actor_t *a);    /* gives a's token to whoever shall run it */
+void queue_push(worker_t *w, actor_t *a);      /* own queue, at the back */
+void queue_push_here(worker_t *w, actor_t *a); /* woken by what w runs: first, if it may be */
 actor_t *queue_next(worker_t *w);
+void queue_keep(worker_t *w, actor_t *a);      /* w ran its only message: keeps its token */
+void queue_give_kept(worker_t *w, actor_t *a); /* a kept token: back, as if never kept */
+void queue_give_all_kept(worker_t *w);
 void queue_empty_inbox(worker_t *w);
 static inline void queue_take_inbox(worker_t *w) {
     if (atomic_load_explicit(&w->inbox, memory_order_relaxed))

@@ -103,6 +103,7 @@ static void handle(worker_t *w, actor_t *a, msg_t *m, uint32_t done) {
     a->last = w->now_ms;
     m->flags |= MSG_HANDLING;
     SHOW(w->verb, m->verb);
+    w->sender = m->from.slot;
     if (RARELY(m->trace | trace_armed(w->rt)))
         trace_came(w, a, m);
     a->cls->handle(a, a->state, m);
@@ -220,6 +221,13 @@ static void account(worker_t *w, actor_t *a, uint32_t n, uint64_t ticks, uint32_
     COUNT(w->rt, w, slices, 1);
 }
 
+/* It has handled its only message and answered it: see sched.h, kept tokens. */
+static bool may_keep(const worker_t *w, const actor_t *a, uint64_t bytes) {
+    uint64_t gate = atomic_load_explicit(&((actor_t *)a)->gate, memory_order_relaxed);
+    return w->next->slot == w->sender && (uint32_t)gate == 1 && !bytes && !a->slow &&
+           atomic_load_explicit(&((actor_t *)a)->cap_msgs, memory_order_relaxed) >= KEPT_CAP;
+}
+
 void actor_run(worker_t *w, actor_t *a) {
     atomic_store_explicit(&a->worker, w, memory_order_relaxed);
     if (a->flags & ACTOR_DEAD) {
@@ -240,6 +248,8 @@ void actor_run(worker_t *w, actor_t *a) {
     if (a->flags & ACTOR_EXITING) {
         if (!actor_after_exit(w, a, n, bytes))
             run_dead(w, a, n, bytes);
+    } else if (n == 1 && w->next && may_keep(w, a, bytes)) {
+        queue_keep(w, a);
     } else if (!mailbox_consumed(a, n, bytes)) {
         queue_push(w, a);
     }

@@ -39,6 +39,7 @@ worker_t *worker_new(runtime_t *rt, uint32_t index, bool is_thread) {
     w->rt = rt;
     w->index = index;
     w->is_thread = is_thread;
+    w->keep_mark = is_thread ? UINT8_MAX : (uint8_t)(index + 1);
     w->pinned_tail = &w->pinned;
     w->over_tail = &w->over;
     w->late_tail = &w->late;
@@ -76,6 +77,13 @@ void worker_free(worker_t *w) {
     free(w);
 }
 
+/* Others who wrote to the actors whose tokens w keeps wait for it: not for long, and not behind one
+ * that takes its time. */
+static bool keeps_too_long(const worker_t *w, const actor_t *next) {
+    return w->now_ticks_slice - w->kept_ticks > w->rt->ticks_keep ||
+           next->ticks > next->handled * w->rt->ticks_short;
+}
+
 static void run_actors(worker_t *w) {
     uint64_t start = clock_ticks();
     actor_t *a;
@@ -83,6 +91,8 @@ static void run_actors(worker_t *w) {
     watchdog_slice(start);
     queue_take_inbox(w);
     while ((a = queue_next(w))) {
+        if (w->kept_map && keeps_too_long(w, a))
+            queue_give_all_kept(w);
         actor_run(w, a);
         if (w->held && w->now_ticks_slice - w->held_ticks > w->rt->ticks_hold)
             queue_wake_held(w);
@@ -92,6 +102,7 @@ static void run_actors(worker_t *w) {
         }
         queue_take_inbox(w);
     }
+    queue_give_all_kept(w);
     queue_wake_held(w);
     watchdog_slice(0);
 }
