@@ -66,17 +66,22 @@ static __attribute__((noinline)) int refuse(runtime_t *rt, actor_t *a, int err, 
     return err;
 }
 
-/* This worker keeps a's token: m takes the count that was kept with it. Only into an empty mailbox:
- * what is on the stack may be older, and what has bytes is accounted by admission. */
-static bool put_kept(worker_t *w, actor_t *a, uint32_t gen, msg_t *m, uint32_t cost) {
-    if (cost || a->gen != gen || atomic_load_explicit(&a->stack, memory_order_relaxed)) {
-        queue_give_kept(w, a);
+static inline bool is_kept(const worker_t *w, actor_t *a) {
+    return atomic_load_explicit(&a->kept, memory_order_relaxed) == w->keep_mark;
+}
+
+/* Of an actor whose token this worker keeps: only into an empty mailbox may a message go by the
+ * count that was kept with it, as what is on the stack may be older. */
+static inline bool kept_is_empty(actor_t *a, uint32_t gen) {
+    return a->gen == gen && !atomic_load_explicit(&a->stack, memory_order_relaxed);
+}
+
+/* What w runs now woke a, which lives here, as its first: the usual case of sched_wake. */
+static inline bool wake_next(worker_t *w, actor_t *a) {
+    if (!w->running || w->next || a->slow ||
+        atomic_load_explicit(&a->worker, memory_order_relaxed) != w)
         return false;
-    }
-    atomic_store_explicit(&a->kept, 0, memory_order_relaxed);
-    m->next = NULL;
-    a->queue = m;
-    queue_push_here(w, a);
+    w->next = a;
     return true;
 }
 
@@ -86,9 +91,8 @@ int mailbox_push(runtime_t *rt, worker_t *w, actor_ref_t to, msg_t *m) {
         return ERR_GONE;
     bool reserved = m->flags & (MSG_REPLY | MSG_SYSTEM);
     uint32_t cost = msg_cost(m);
-    if (w && atomic_load_explicit(&a->kept, memory_order_relaxed) == w->keep_mark &&
-        put_kept(w, a, to.gen, m, cost))
-        return ERR_OK;
+    if (w && is_kept(w, a))
+        queue_give_kept(w, a);
     if (rt->sim && !reserved && sim_refuses(rt))
         return refuse(rt, a, ERR_FULL, false);
     if (cost && admit_bytes(a, cost, reserved))
@@ -152,21 +156,56 @@ bool mailbox_close_if(actor_t *a, uint32_t msgs) {
                                                    memory_order_relaxed);
 }
 
-int post(runtime_t *rt, actor_ref_t to, msg_t *m) {
-    worker_t *w = worker_of(rt);
+static __attribute__((noinline)) int post_refused(runtime_t *rt, msg_t *m, int err) {
+    COUNT(rt, worker_of(rt), refused, 1);
+    msg_free(m);
+    return err;
+}
+
+/* Any message. */
+static __attribute__((noinline)) int post_any(runtime_t *rt, worker_t *w, msg_t *m) {
     if (rt->sim)
         sim_pass(w);
     COUNT(rt, w, sent, 1);
+    uint32_t traced = trace_concerns(w, m) ? trace_sent(rt, w, m, KIND_NONE) : 0;
+    int err = mailbox_push(rt, w, m->to, m);
+    if (err && traced)
+        trace_refused(rt, traced, err);
+    return err ? post_refused(rt, m, err) : ERR_OK;
+}
+
+static __attribute__((noinline)) int post_unadmitted(runtime_t *rt, actor_t *a, msg_t *m, int err) {
+    return post_refused(rt, m, refuse(rt, a, err, false));
+}
+
+/* The same for most messages, and without a call: small, not traced, from a worker, to one that
+ * lives on it or has something to do already. */
+int post(runtime_t *rt, actor_ref_t to, msg_t *m) {
+    worker_t *w = worker_of(rt);
+    actor_t *a = to.gen ? slot_at(rt, to.slot) : NULL;
     m->to = to;
-    uint32_t traced = RARELY(trace_concerns(w, m)) ? trace_sent(rt, w, m, KIND_NONE) : 0;
-    int err = mailbox_push(rt, w, to, m);
-    if (err) {
-        if (traced)
-            trace_refused(rt, traced, err);
-        COUNT(rt, w, refused, 1);
-        msg_free(m);
+    if (RARELY(!w || !a || rt->sim || trace_concerns(w, m) || msg_cost(m)))
+        return post_any(rt, w, m);
+    if (is_kept(w, a)) {
+        if (RARELY(!kept_is_empty(a, to.gen)))
+            return post_any(rt, w, m);
+        COUNT(rt, w, sent, 1);
+        atomic_store_explicit(&a->kept, 0, memory_order_relaxed);
+    } else {
+        COUNT(rt, w, sent, 1);
+        int64_t before = admit(a, to.gen, m->flags & (MSG_REPLY | MSG_SYSTEM));
+        if (RARELY(before < 0))
+            return post_unadmitted(rt, a, m, (int)before);
+        if (before) {
+            stack_push(a, m);
+            return ERR_OK;
+        }
     }
-    return err;
+    m->next = NULL;
+    a->queue = m;
+    if (!wake_next(w, a))
+        sched_wake(rt, a);
+    return ERR_OK;
 }
 
 void post_system(runtime_t *rt, actor_ref_t to, actor_ref_t from, uint32_t verb, int err) {

@@ -43,7 +43,8 @@ static look_slow_t *place_for(struct slow_list *s, uint64_t us, int64_t now_ms) 
     return us > least->us ? least : NULL;
 }
 
-void slow_note(worker_t *w, const actor_t *a, uint32_t messages, uint64_t ticks) {
+__attribute__((noinline)) void slow_note(worker_t *w, const actor_t *a, uint32_t messages,
+                                         uint64_t ticks) {
     struct slow_list *s = w->rt->slow;
     uint64_t us = (uint64_t)((double)ticks / clock_ticks_per_us());
     int64_t now_ms = w->rt->conf.wall_ms(w->rt->conf.arg);
