@@ -1,5 +1,5 @@
 /* pool_mode: which of pool.c (caches) and pool_plain.c (malloc, for sanitizers) this build uses.
- * Only these two include it. */
+ * These two include it, and specs that measure time. */
 #pragma once
 
 #if defined(__has_feature)
