@@ -93,6 +93,10 @@ int actor_send_key(actor_t *self, uint8_t kind, uint64_t key,
  * id. */
 uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms,
                        uint32_t reply_verb, uint64_t cookie);
+/* The same past the receiver's cap, as an answer goes: for the rare order that must reach an actor
+ * whose mailbox is full. The caller has one open per receiver at most. */
+uint32_t actor_order(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms,
+                     uint32_t reply_verb, uint64_t cookie);
 uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, uint32_t timeout_ms,
                            uint32_t reply_verb, uint64_t cookie);
 /* A request that its port refuses before it is sent: err comes as any reply would. */

@@ -139,6 +139,14 @@ uint32_t actor_request(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout
     return id;
 }
 
+uint32_t actor_order(actor_t *self, actor_ref_t to, msg_t *m, uint32_t timeout_ms,
+                     uint32_t reply_verb, uint64_t cookie) {
+    uint32_t id = call_begin(self, m, timeout_ms, reply_verb, cookie);
+    m->flags |= MSG_SYSTEM;
+    call_refused(self, to, id, post(rt_of(self), to, m));
+    return id;
+}
+
 uint32_t actor_request_key(actor_t *self, uint8_t kind, uint64_t key, msg_t *m, uint32_t timeout_ms,
                            uint32_t reply_verb, uint64_t cookie) {
     uint32_t id = call_begin(self, m, timeout_ms, reply_verb, cookie);

@@ -26,7 +26,7 @@ enum {
 enum {
     MSG_REQUEST = 1, /* the sender waits for an answer */
     MSG_REPLY = 2,   /* the answer to one; uses reserved room: never refused by a cap */
-    MSG_SYSTEM = 4,  /* DOWN, STOP, timers: reserved room too */
+    MSG_SYSTEM = 4,  /* DOWN, STOP, timers, orders: reserved room too */
     MSG_KEPT = 8,    /* the handler keeps it: runtime does not free */
     MSG_HANDLING =
         32 /* its handler runs now: who answers a kept one leaves freeing it to the runtime */

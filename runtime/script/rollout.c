@@ -32,6 +32,13 @@ static msg_t *question(const sweep_t *s, program_t *p) {
     return m;
 }
 
+/* Says to the shard that is asked whether it has to hold back what is new. */
+static void order(const reloader_t *r, bool comes) {
+    script_t *script = r->script;
+    shard_arg_t *a = &script->shard_args[r->sweep.service * script->shards + r->sweep.shard];
+    atomic_store_explicit(&a->order, comes, memory_order_relaxed);
+}
+
 /* Asks the next shard; all done, or a version that does not even load: goes on with `then`. */
 static void ask(actor_t *self, reloader_t *r) {
     sweep_t *s = &r->sweep;
@@ -48,8 +55,9 @@ static void ask(actor_t *self, reloader_t *r) {
         s->then(self, r, false);
         return;
     }
-    actor_request(self, script->services[s->service].refs[s->shard], question(s, p),
-                  2 * script->timeout_ms, RELOAD_ANSWER, 0);
+    order(r, s->kind == SWEEP_SWAP);
+    actor_order(self, script->services[s->service].refs[s->shard], question(s, p),
+                2 * script->timeout_ms, RELOAD_ANSWER, 0);
 }
 
 void sweep_start(actor_t *self, reloader_t *r, const sweep_t *sweep) {
@@ -59,6 +67,7 @@ void sweep_start(actor_t *self, reloader_t *r, const sweep_t *sweep) {
 
 void sweep_answer(actor_t *self, reloader_t *r, const msg_t *m) {
     sweep_t *s = &r->sweep;
+    order(r, false);
     s->todo &= ~(1ull << s->shard);
     if (m->err == ERR_OK) {
         s->done |= 1ull << s->shard;

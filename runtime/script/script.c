@@ -143,7 +143,8 @@ static bool spawn_shards(script_t *s, program_t **programs) {
     for (uint32_t i = 0; i < s->service_count; i++) {
         for (uint32_t n = 0; n < s->shards; n++) {
             shard_arg_t *arg = &s->shard_args[i * s->shards + n];
-            *arg = (shard_arg_t){s, i, n, programs[i * s->shards + n], NULL};
+            *arg = (shard_arg_t){
+                .script = s, .service = i, .number = n, .program = programs[i * s->shards + n]};
             actor_ref_t ref = actor_spawn(s->rt, NULL, &shard_class, n, -1, arg);
             if (actor_ref_eq(ref, ACTOR_NONE))
                 return false;

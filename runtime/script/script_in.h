@@ -125,6 +125,7 @@ typedef struct shard_arg {
     uint32_t service, number;
     program_t *program; /* for the first life; then NULL */
     version_t *version; /* after a crash: what it ran, for the next life */
+    _Atomic bool order; /* the reloader's: one for this shard is under way, so it begins nothing */
 } shard_arg_t;
 extern const actor_class_t shard_class;
 /* The shard of a key. */

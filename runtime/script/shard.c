@@ -63,14 +63,28 @@ static void task_free(shard_t *s, task_t *t) {
 /* --- ready tasks --- */
 static void finish_swap(shard_t *s, actor_t *self);
 
+/* From the moment a new version is on its way nothing is begun: a shard whose mailbox is full of
+ * its own timers reaches it at once. Relaxed: only a hint, the order itself comes as a message. */
+static bool holds_back(const shard_t *s) {
+    return s->swap || atomic_load_explicit(&s->arg->order, memory_order_relaxed);
+}
+
+static void release_held(shard_t *s) {
+    for (task_t *t; (t = list_take(&s->held));)
+        list_add(&s->ready, t);
+}
+
 static void drain_ready(shard_t *s, actor_t *self) {
+    bool hold = holds_back(s);
+    if (!hold)
+        release_held(s); /* of an order that came to nothing */
     for (int n = 0; s->ready.head && !s->preempted && n < RUN_MOST; n++) {
         if (n > 0 && actor_overdue(self))
             break;
         task_t *t = list_take(&s->ready);
         if (t->expired)
             shard_task_over(s, self, t);
-        else if (s->swap && !t->nested)
+        else if (hold && !t->nested)
             list_add(&s->held, t);
         else
             task_start(s, self, t);
@@ -326,8 +340,7 @@ static void finish_swap(shard_t *s, actor_t *self) {
     stat_observe(HIST_SCRIPT_PAUSE,
                  (uint64_t)((double)(clock_ticks() - s->swap_ticks) / clock_ticks_per_us()));
     answer_swap(self, m, ok, fault);
-    for (task_t *t; (t = list_take(&s->held));)
-        list_add(&s->ready, t);
+    release_held(s);
     free_older(s, self);
 }
 

@@ -133,6 +133,28 @@ describe("a reload", function()
         end))
     end)
 
+    it("reaches a rule that floods itself with timers, each a loop", function()
+        local path = dir .. "/recall.lua"
+        local good = attack.slurp(path)
+        edit("recall.lua", "    policy = {", [[
+    on = {flood = function() while true do pcall(after, 1, "flood", {}) end end},
+    every = {{10, "flood", each = true}},
+    policy = {]])
+        reload()
+        assert.truthy(node.eventually(function() return attack.metric(n, "script_busy_total") > 100000 end, 20000))
+        local f = assert(io.open(path, "w"))
+        f:write(good)
+        f:close()
+        reload()
+        assert.truthy(n:log():find("reload: recall is replaced: version 3 serves", 1, true), n:log():sub(-3000))
+        -- what the mailbox still holds goes by without a handler
+        assert.truthy(node.eventually(function()
+            local before = attack.metric(n, "script_busy_total")
+            P.pause(50)
+            return attack.metric(n, "script_busy_total") == before
+        end, 20000))
+    end)
+
     for what, text in pairs {["does not compile"] = "this is no Lua (", ["fails when it is loaded"] = "error('boom')",
         ["gives no service"] = "return 5", ["uses a global"] = "x = 1 return {}"} do
         it("of a file that " .. what .. " changes nothing and is logged; a good one later serves", function()
