@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 enum { STATUS_OK, STATUS_FAILED, STATUS_NOT_DONE };
+#define FULL "too many sessions" /* what console.c says to who comes then */
 enum { WAIT_MS = 300000, PASSWORD_LEAST = 8, PASSWORD_MOST = 256 };
 
 static int complain(const char *what, const char *why) {
@@ -137,7 +138,9 @@ static int talk(int fd, const place_t *place, buf_t *line, bool json) {
     buf_add_char(line, '\n');
     int result = STATUS_NOT_DONE;
     if (!send_all(fd, (slice_t){hello, (size_t)n}) || !read_answer(fd, &in, &greeting, status))
-        complain(place->address, "the console let us not in");
+        complain(place->address, in.len && memmem(in.at, in.len, FULL, sizeof FULL - 1)
+                                     ? "all sessions of the console are taken (admin.sessions)"
+                                     : "the console let us not in");
     else if (!send_all(fd, buf_slice(line)) || !read_answer(fd, &in, &text, status))
         complain(place->address, "the console gave no answer");
     else

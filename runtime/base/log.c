@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/clock.h"
 #include "base/log_ring.h"
+#include "base/text.h"
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -56,7 +57,7 @@ static size_t put_char(char *out, size_t room, uint8_t c, bool quotes) {
         memcpy(text, "\\r", 3);
     else if (c == '\t')
         memcpy(text, "\\t", 3);
-    else if (c < 0x20 || c == 0x7f)
+    else if (c < 0x20 || c >= 0x7f)
         snprintf(text, sizeof text, "\\x%02x", c);
     else if (quotes && (c == '"' || c == '\\'))
         snprintf(text, sizeof text, "\\%c", c);
@@ -67,13 +68,37 @@ static size_t put_char(char *out, size_t room, uint8_t c, bool quotes) {
     return len;
 }
 
+/* Controls beyond ASCII, and marks that turn or hide text: a terminal that shows the log obeys. */
+static bool steers(const uint8_t *at, size_t n) {
+    if (n == 2)
+        return at[0] == 0xc2 && at[1] < 0xa0;
+    if (n != 3 || at[0] != 0xe2)
+        return false;
+    bool turns = (at[2] >= 0x8b && at[2] <= 0x8f) || (at[2] >= 0xa8 && at[2] <= 0xae);
+    return (at[1] == 0x80 && turns) || (at[1] == 0x81 && at[2] >= 0xa0 && at[2] <= 0xaf);
+}
+
+/* Bytes of a UTF-8 character above ASCII that may stand as it is; 0: to be escaped byte by byte. */
+static size_t plain_character(const char *at, size_t left) {
+    uint8_t lead = (uint8_t)*at;
+    size_t n = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (n == 0 || n > left || !text_utf8_valid(at, n) || steers((const uint8_t *)at, n))
+        return 0;
+    return n;
+}
+
 static size_t escape(const char *at, size_t len, char *out, size_t room, bool quotes) {
     size_t used = 0;
-    for (size_t i = 0; i < len; i++) {
-        size_t n = put_char(out + used, room - used, (uint8_t)at[i], quotes);
+    for (size_t i = 0; i < len;) {
+        size_t whole = plain_character(at + i, len - i);
+        if (whole > room - used)
+            break;
+        memcpy(out + used, at + i, whole);
+        size_t n = whole ? whole : put_char(out + used, room - used, (uint8_t)at[i], quotes);
         if (n == 0)
             break;
         used += n;
+        i += whole ? whole : 1;
     }
     return used;
 }

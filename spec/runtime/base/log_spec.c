@@ -81,6 +81,31 @@ SPEC("escapes untrusted text into the room given") {
     CHECK(strcmp(log_safe(SLICE("x"), room, 1), "") == 0);
 }
 
+SPEC("lets no text steer the terminal that shows the log") {
+    char room[64];
+    CHECK(strcmp(log_safe(SLICE("\u00e9 \u4f60 \U0001f600"), room, sizeof room),
+                 "\u00e9 \u4f60 \U0001f600") == 0);
+    CHECK(strcmp(log_safe(SLICE("\xc2\x9b"
+                                "2J"),
+                          room, sizeof room),
+                 "\\xc2\\x9b2J") == 0);
+    CHECK(strcmp(log_safe(SLICE("\x9b"
+                                "2J"),
+                          room, sizeof room),
+                 "\\x9b2J") == 0);
+    CHECK(strcmp(log_safe(SLICE("a\u202e"
+                                "b"),
+                          room, sizeof room),
+                 "a\\xe2\\x80\\xae"
+                 "b") == 0);
+    CHECK(strcmp(log_safe(SLICE("a\u2066"
+                                "b"),
+                          room, sizeof room),
+                 "a\\xe2\\x81\\xa6"
+                 "b") == 0);
+    CHECK(strcmp(log_safe(SLICE("\u4f60\u4f60"), room, 5), "\u4f60") == 0); /* none is cut in two */
+}
+
 SPEC("cuts a long record") {
     static char text[5000];
     memset(text, 'a', sizeof text - 1);
