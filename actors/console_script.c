@@ -36,12 +36,23 @@ static void canary_cell(console_call_t *call, const console_json_t *j, json_at_t
     console_text(call, slice_of(text));
 }
 
+/* "version 3", or nothing. */
+static void shadow_cell(console_call_t *call, const console_json_t *j, json_at_t shadow) {
+    char text[40];
+    long long number = shadow ? console_json_int(j, shadow, "number") : 0;
+    snprintf(text, sizeof text, "version %lld", number);
+    if (number)
+        console_text(call, slice_of(text));
+    else
+        console_none(call);
+}
+
 static void show_list(console_call_t *call, int err, const msg_t *reply) {
-    static const console_column_t columns[] = {{"service", CONSOLE_TEXT}, {"number", CONSOLE_INT},
-                                               {"version", CONSOLE_INT},  {"hash", CONSOLE_TEXT},
-                                               {"since", CONSOLE_TIME},   {"by", CONSOLE_TEXT},
-                                               {"shards", CONSOLE_INT},   {"policies", CONSOLE_INT},
-                                               {"held", CONSOLE_BOOL},    {"canary", CONSOLE_TEXT}};
+    static const console_column_t columns[] = {
+        {"service", CONSOLE_TEXT}, {"number", CONSOLE_INT},   {"version", CONSOLE_INT},
+        {"hash", CONSOLE_TEXT},    {"since", CONSOLE_TIME},   {"by", CONSOLE_TEXT},
+        {"shards", CONSOLE_INT},   {"policies", CONSOLE_INT}, {"held", CONSOLE_BOOL},
+        {"canary", CONSOLE_TEXT},  {"shadow", CONSOLE_TEXT}};
     static const char *const keys[] = {"service", "number", "version",  "hash", "since_ms",
                                        "by",      "shards", "policies", "held"};
     console_json_t j;
@@ -51,6 +62,7 @@ static void show_list(console_call_t *call, int err, const msg_t *reply) {
     for (json_at_t at = json_first(j.doc, JSON_ROOT); at; at = json_next(j.doc, at)) {
         console_json_cells(call, &j, at, columns, keys, sizeof keys / sizeof keys[0]);
         canary_cell(call, &j, json_get(j.doc, at, "canary"));
+        shadow_cell(call, &j, json_get(j.doc, at, "shadow"));
     }
     console_json_close(&j);
 }
@@ -128,6 +140,30 @@ static void show_diff(console_call_t *call, int err, const msg_t *reply) {
     console_json_close(&j);
 }
 
+/* `shadow SERVICE show`: the counts, then the last differences. */
+static void show_shadow(console_call_t *call, int err, const msg_t *reply) {
+    static const char *const counts[] = {"number",   "seen",   "same",
+                                         "differed", "failed", "not_looked_at"};
+    static const console_column_t columns[] = {
+        {"at", CONSOLE_TIME},     {"of", CONSOLE_TEXT},         {"verb", CONSOLE_TEXT},
+        {"key", CONSOLE_INT},     {"what", CONSOLE_TEXT},       {"live", CONSOLE_TEXT},
+        {"shadow", CONSOLE_TEXT}, {"fresh_state", CONSOLE_BOOL}};
+    static const char *const keys[] = {"at_ms", "of",   "verb",   "key",
+                                       "what",  "live", "shadow", "fresh_state"};
+    console_json_t j;
+    if (!console_json_open(call, err, reply, &j))
+        return;
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        console_field_value(call, counts[i], CONSOLE_INT,
+                            console_json_int(&j, JSON_ROOT, counts[i]));
+    console_field_value(call, "since", CONSOLE_TIME, console_json_int(&j, JSON_ROOT, "since_ms"));
+    console_table(call, "differences", columns, sizeof columns / sizeof columns[0]);
+    json_at_t all = json_get(j.doc, JSON_ROOT, "differences");
+    for (json_at_t at = json_first(j.doc, all); at; at = json_next(j.doc, at))
+        console_json_cells(call, &j, at, columns, keys, sizeof keys / sizeof keys[0]);
+    console_json_close(&j);
+}
+
 /* --- commands --- */
 /* false: the name is none; said. */
 static bool begin(console_call_t *call, script_t *script, script_op_t op, question_t *q) {
@@ -173,6 +209,24 @@ static void run_canary(console_call_t *call, void *arg) {
     } else {
         ask(call, &q, show_results);
     }
+}
+
+static void run_shadow(console_call_t *call, void *arg) {
+    question_t q;
+    slice_t what = console_arg(call, 1);
+    if (!begin(call, arg, SCRIPT_SHADOW_SHOW, &q))
+        return;
+    if (slice_eq(what, SLICE("show"))) {
+        ask(call, &q, show_shadow);
+        return;
+    }
+    q.order.op = slice_eq(what, SLICE("on")) ? SCRIPT_SHADOW_ON : SCRIPT_SHADOW_OFF;
+    if (q.order.op == SCRIPT_SHADOW_OFF && !slice_eq(what, SLICE("off")))
+        console_fail(call, ERR_BAD_REQUEST, "on, off or show");
+    else if (console_role_of(call) < CONSOLE_OPERATE)
+        console_fail(call, ERR_FORBIDDEN, "only `show` may be read; the rest is for `operate`");
+    else
+        ask(call, &q, show_results);
 }
 
 static void run_promote(console_call_t *call, void *arg) {
@@ -236,6 +290,14 @@ void console_script_add(console_t *c, script_t *script) {
          "or "
          "rolled back by itself\nas script.canary_* say.",
          CONSOLE_READ, run_canary},
+        {"shadow", "SERVICE on|off|show",
+         "a version sees what the serving one is asked, without effect",
+         "on: the files of script.dir run beside what serves, on a record of each request: what "
+         "they "
+         "would do is\ncompared and thrown away. show: how many requests came out the same, and "
+         "the "
+         "last that did not.\noff: no more.",
+         CONSOLE_READ, run_shadow},
         {"promote", "SERVICE", "the version that is tried serves", NULL, CONSOLE_OPERATE,
          run_promote},
         {"abort", "SERVICE", "the version that is tried goes", NULL, CONSOLE_OPERATE, run_abort},

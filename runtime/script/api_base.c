@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "script/script_in.h"
+#include "script/shadow.h"
 
 static const char fail_key; /* of the metatable of fail objects, by address */
 
@@ -49,6 +49,8 @@ int script_fail(lua_State *L, int err, const char *text) {
     else if (err == ERR_GONE || err == ERR_IO || err == ERR_CLOSED || err >= 0)
         err = ERR_INTERNAL;
     api_fail_push(L, err, text, 0);
+    if (host_of(L)->record)
+        record_raises(L, host_of(L)->record);
     return lua_error(L);
 }
 

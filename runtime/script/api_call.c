@@ -1,7 +1,7 @@
 /* api_call: call, send, after and cancel of scripts: services that speak with each other, and with
  * themselves later. Only JSON crosses, so a service may live in any thread (later: on any node). */
 #include "base/err.h"
-#include "script/script_in.h"
+#include "script/shadow.h"
 #include <stdio.h>
 
 static const char *check_verb(lua_State *L, int arg) {
@@ -50,6 +50,8 @@ static int raise_callee(lua_State *L, const msg_t *reply) {
         lua_pushnil(L);
         lua_setfield(L, 1, "code");
         api_fail_push(L, reply->err, lua_tostring(L, 2), 1);
+        if (host_of(L)->record)
+            record_raises(L, host_of(L)->record);
         return lua_error(L);
     }
     return script_fail(L, reply->err, NULL);

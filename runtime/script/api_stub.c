@@ -5,7 +5,8 @@
 
 static const char answer_key; /* of the function, by address */
 
-const char *const api_world_modules[] = {"store", "kv", "stream", "crypt", "log", "random", NULL};
+const char *const api_world_modules[] = {"store", "kv",  "stream", "crypt",
+                                         "http",  "log", "random", NULL};
 const char *const api_world_globals[] = {"call", "send", "after", "cancel", "now", "conf", NULL};
 
 /* Upvalue 1: the name. */

@@ -22,7 +22,8 @@ struct history {
     history_entry_t *entries;
 };
 
-static const char *const names[] = {"serves", "served", "tried", "refused", "rolled_back", "ended"};
+static const char *const names[] = {"serves",      "served", "tried", "refused",
+                                    "rolled_back", "ended",  "shadow"};
 
 const char *history_state_name(history_state_t state) {
     return names[state];
@@ -230,6 +231,10 @@ static void take_line(history_t *h, json_doc_t *doc, char *line, size_t len) {
     take_text(doc, "hash", e.version->hash, sizeof e.version->hash);
     e.version->number = (uint32_t)number;
     e.version->declared = declared;
+    if (e.state == HISTORY_TRIED || e.state == HISTORY_SHADOW) {
+        e.state = HISTORY_ENDED; /* with the node that ran it */
+        snprintf(e.reason, sizeof e.reason, "the node was restarted");
+    }
     h->entries[h->count++] = e;
 }
 
@@ -338,7 +343,8 @@ static void drop(history_t *h, size_t i) {
 }
 
 /* Refused ones go first when they are half of all: a row of typing errors must not push out what
- * one may want to roll back to. What serves or is tried stays. */
+ * one may want to roll back to. What serves, is tried or in shadow
+ * stays. */
 static void make_room(history_t *h) {
     size_t refused = 0, i = 0;
     if (h->count <= h->most)
@@ -348,6 +354,7 @@ static void make_room(history_t *h) {
     bool first = refused > h->most / 2;
     while (i < h->count - 1 &&
            (h->entries[i].state == HISTORY_SERVES || h->entries[i].state == HISTORY_TRIED ||
+            h->entries[i].state == HISTORY_SHADOW ||
             (first && h->entries[i].state != HISTORY_REFUSED)))
         i++;
     drop(h, i);

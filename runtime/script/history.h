@@ -14,7 +14,8 @@ typedef enum history_state {
     HISTORY_TRIED,       /* a canary, now */
     HISTORY_REFUSED,     /* it never served */
     HISTORY_ROLLED_BACK, /* it served, and was taken back */
-    HISTORY_ENDED        /* a canary that was given up */
+    HISTORY_ENDED,       /* a canary that was given up, a shadow */
+    HISTORY_SHADOW       /* runs without effect, now */
 } history_state_t;
 
 typedef struct history_entry {

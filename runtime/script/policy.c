@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/stat.h"
-#include "script/script_in.h"
+#include "script/shadow.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,12 +20,14 @@ struct policy_vm {
 
 /* What the worker finds in `pending` is taken at its next call: put by the reloader (release),
  * taken by the worker (acquire). */
-enum { SLOT_PENDING = 1, SLOT_SPECIAL = 2 };
+enum { SLOT_PENDING = 1, SLOT_SPECIAL = 2, SLOT_SHADOW = 4 };
 struct policy_slot {
     _Alignas(64) policy_vm_t *now, *trial; /* the worker's own */
-    _Atomic uint32_t flags;            /* PENDING: something is put; SPECIAL: more than one call */
+    _Atomic uint32_t flags;            /* PENDING: something is put; SPECIAL: calls are measured;
+                                        * SHADOW: and handed on */
     _Atomic(policy_vm_t *) next;       /* to become now */
     _Atomic(policy_vm_t *) next_trial; /* to become trial; &no_trial: there is none any more */
+    shadow_window_t shadow;            /* the worker's own */
 };
 static policy_vm_t
     no_trial; /* one word tells both, so that an end and a new trial keep their order */
@@ -232,15 +234,22 @@ void policies_end_trial(script_t *s, uint32_t service) {
     wave(&slots[0], SLOT_PENDING);
 }
 
-void policies_watch(script_t *s, uint32_t service, bool on) {
+static void set_flag(script_t *s, uint32_t service, uint32_t flag, bool on) {
     policy_slot_t *slots = s->services[service].slots;
     for (uint32_t i = 0; slots && i < s->workers; i++) {
         if (on)
-            wave(&slots[i], SLOT_SPECIAL);
+            wave(&slots[i], flag);
         else
-            atomic_fetch_and_explicit(&slots[i].flags, ~(uint32_t)SLOT_SPECIAL,
-                                      memory_order_relaxed);
+            atomic_fetch_and_explicit(&slots[i].flags, ~flag, memory_order_relaxed);
     }
+}
+
+void policies_watch(script_t *s, uint32_t service, bool on) {
+    set_flag(s, service, SLOT_SPECIAL, on);
+}
+
+void policies_shadow(script_t *s, uint32_t service, bool on) {
+    set_flag(s, service, SLOT_SHADOW, on);
 }
 
 /* --- at start and end --- */
@@ -298,8 +307,7 @@ static void take_pending(policy_slot_t *slot) {
     }
 }
 
-/* Integer, boolean, nothing (0), or the name of an error code, which becomes that code. */
-static bool read_result(lua_State *L, int64_t *out) {
+bool policy_result(lua_State *L, int64_t *out) {
     int whole = 1;
     switch (lua_type(L, -1)) {
     case LUA_TNIL:
@@ -366,7 +374,7 @@ static int run(policy_vm_t *v, const ask_t *a, int64_t *out) {
     if (a->text)
         lua_pushlightuserdata(L, (void *)a->text);
     bool raised = vm_call(v->vm, (int)a->count + (a->text ? 2 : 0), 1) != LUA_OK;
-    int err = !raised && read_result(L, out) ? ERR_OK : failed(a->p, L, raised);
+    int err = !raised && policy_result(L, out) ? ERR_OK : failed(a->p, L, raised);
     lua_settop(L, 0);
     return err;
 }
@@ -383,15 +391,36 @@ static uint32_t flags_of(policy_slot_t *slot) {
     return atomic_load_explicit(&slot->flags, memory_order_relaxed); /* take_pending acquires */
 }
 
+/* What was answered, to the version in shadow. */
+static void hand_on(policy_slot_t *slot, actor_t *self, const ask_t *a, int64_t out) {
+    script_t *s = a->p->script;
+    shadow_case_t c = {.script = s,
+                       .service = a->p->service,
+                       .number = shadow_number(&s->services[a->p->service]),
+                       .policy = true,
+                       .now_ms = actor_wall_ms(self),
+                       .count = a->count,
+                       .out = out};
+    if (c.number == 0 || a->count > SHADOW_ARGS)
+        return;
+    if (a->count > 0)
+        memcpy(c.args, a->args, a->count * sizeof *a->args);
+    memcpy(c.verb, a->p->name, sizeof c.verb);
+    record_policy(self, &slot->shadow, &c, a->text);
+}
+
 /* While a version is tried: its worker asks it first, and the old one when it fails: policies have
  * no effects. */
-static int run_special(policy_slot_t *slot, const ask_t *a, int64_t *out) {
+static int run_special(policy_slot_t *slot, actor_t *self, const ask_t *a, int64_t *out) {
     if (flags_of(slot) & SLOT_PENDING)
         take_pending(slot);
     if (slot->trial && run_measured(slot->trial, a, out) == ERR_OK)
         return ERR_OK;
-    return version_watched(slot->now->host.version) ? run_measured(slot->now, a, out)
-                                                    : run(slot->now, a, out);
+    int err = version_watched(slot->now->host.version) ? run_measured(slot->now, a, out)
+                                                       : run(slot->now, a, out);
+    if (err == ERR_OK && flags_of(slot) & SLOT_SHADOW)
+        hand_on(slot, self, a, *out);
+    return err;
 }
 
 static policy_slot_t *slot_of(script_policy_t *p, actor_t *self) {
@@ -411,7 +440,7 @@ int script_policy_judge(script_policy_t *p, actor_t *self, const int64_t *args, 
     policy_slot_t *slot = slot_of(p, self);
     ask_t a = {p, args, count, text};
     if (__builtin_expect(flags_of(slot) != 0, 0))
-        return run_special(slot, &a, out);
+        return run_special(slot, self, &a, out);
     return run(slot->now, &a, out);
 }
 

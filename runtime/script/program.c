@@ -2,7 +2,7 @@
  * checked, init called. Called at start by main, later by the reloader's thread; afterwards only
  * the shard that owns it touches it. */
 #include "base/log.h"
-#include "script/script_in.h"
+#include "script/shadow.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,6 +22,8 @@ static int define_all(lua_State *L) {
     }
     if (host_of(L)->stub)
         api_stub_define(L);
+    else
+        record_define(L);
     vm_seal(L);
     return 0;
 }
@@ -315,6 +317,24 @@ static bool protected_with(program_t *p, lua_CFunction f, void *arg, char *fault
         return true;
     say(L, "", fault, room);
     return false;
+}
+
+typedef struct packing {
+    const program_t *p;
+    codec_t *codec;
+} packing_t;
+
+static int pack_by(lua_State *L) {
+    const packing_t *g = lua_touserdata(L, 1);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, g->p->state_ref);
+    codec_pack(g->codec, L, -1);
+    return 0;
+}
+
+bool program_pack(program_t *p, codec_t *codec) {
+    char fault[100];
+    packing_t g = {p, codec};
+    return protected_with(p, pack_by, &g, fault, sizeof fault);
 }
 
 bool program_stateless(program_t *p) {

@@ -324,6 +324,11 @@ static void start_service_order(actor_t *self, reloader_t *r) {
         report_history(r);
         order_done(self, r, ERR_OK, NULL);
         break;
+    case SCRIPT_SHADOW_ON:
+    case SCRIPT_SHADOW_OFF:
+    case SCRIPT_SHADOW_SHOW:
+        order_shadow(self, r);
+        break;
     case SCRIPT_DIFF:
         start_diff(self, r);
         break;
@@ -362,6 +367,9 @@ static void handle(actor_t *self, reloader_t *r, msg_t *m) {
     case RELOAD_LOOK:
         canary_look(self, r, m->cookie);
         break;
+    case RELOAD_SHADOW:
+        order_shadow_answer(self, r, m);
+        break;
     case MSG_STOP:
         actor_exit(self, ERR_OK);
         break;
@@ -377,7 +385,7 @@ static void reload_batch(actor_t *self, void *state, msg_t **m, size_t n) {
         handle(self, state, m[i]);
 }
 
-/* After a crash nobody knows of a canary any more: what is tried by keys goes. */
+/* After a crash nobody knows of a canary or a shadow any more: what is tried by keys goes. */
 static void end_all_trials(actor_t *self, script_t *s) {
     shard_try_t none = {NULL, 0};
     for (uint32_t i = 0; i < s->service_count; i++) {
@@ -385,6 +393,8 @@ static void end_all_trials(actor_t *self, script_t *s) {
             actor_send(self, s->services[i].refs[n], msg_of(SHARD_TRY, &none, sizeof none));
         policies_end_trial(s, i);
         policies_watch(s, i, false);
+        policies_shadow(s, i, false);
+        atomic_store_explicit(&s->services[i].gate.number, 0, memory_order_release);
         version_watch(s->services[i].current, false);
     }
 }
@@ -406,6 +416,7 @@ static void reload_ended(actor_t *self, void *state, int reason) {
     policies_free(r->policies);
     buf_free(&r->told);
     canary_close(r);
+    order_shadow_close(r);
 }
 
 static const actor_class_t reload_class = {

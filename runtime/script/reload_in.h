@@ -1,7 +1,7 @@
 /* reload_in: the reloader: one actor with a thread of its own that changes versions. reload.c takes
  * orders one after the other, orders.c does those on one service; rollout.c carries a version to
- * the shards; canary.c tries one; shadow.c runs one without effect; report.c tells. Internal to
- * these. */
+ * the shards; canary.c tries one; shadow_order.c has one run without effect; report.c tells.
+ * Internal to these. */
 #pragma once
 #include "script/history.h"
 #include "script/script_in.h"
@@ -12,7 +12,8 @@ enum {
     RELOAD_ORDER = MSG_USER, /* script_order_t; a request, or not (a signal) */
     RELOAD_ANSWER,           /* of a shard to the sweep under way */
     RELOAD_DISPOSE,
-    RELOAD_LOOK /* at the canary of service `cookie` */
+    RELOAD_LOOK,  /* at the canary of service `cookie` */
+    RELOAD_SHADOW /* answer of the shadow to the order under way */
 };
 
 typedef struct reloader reloader_t;
@@ -42,6 +43,11 @@ typedef struct canary {
     char verdict[HISTORY_REASON];
 } canary_t;
 
+typedef struct shadowing {
+    version_t *version; /* NULL: none */
+    int64_t since_ms;
+} shadowing_t;
+
 typedef struct waiting {
     script_order_t order;
     msg_t *request; /* kept; NULL: nobody waits */
@@ -66,6 +72,7 @@ struct reloader {
     char reason[HISTORY_REASON], refusal[HISTORY_REASON];
 
     canary_t canaries[SCRIPT_SERVICES];
+    shadowing_t shadows[SCRIPT_SERVICES];
 };
 
 /* --- reload.c --- */
@@ -95,6 +102,14 @@ void order_canary(actor_t *self, reloader_t *r);
 void order_promote(actor_t *self, reloader_t *r);
 void order_abort(actor_t *self, reloader_t *r);
 void order_rollback(actor_t *self, reloader_t *r);
+
+/* --- shadow_order.c: on r->service --- */
+void order_shadow(actor_t *self, reloader_t *r);
+/* RELOAD_SHADOW. */
+void order_shadow_answer(actor_t *self, reloader_t *r, const msg_t *m);
+/* What is in shadow of a service; NULL: nothing. */
+const shadowing_t *shadow_of(const reloader_t *r, uint32_t service);
+void order_shadow_close(reloader_t *r);
 
 /* --- rollout.c --- */
 void sweep_start(actor_t *self, reloader_t *r, const sweep_t *sweep);

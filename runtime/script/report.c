@@ -53,6 +53,18 @@ static void add_canary(buf_t *b, const canary_t *c, const version_t *old) {
     buf_add_char(b, '}');
 }
 
+static void add_shadow(buf_t *b, const shadowing_t *s) {
+    json_add_key(b, "shadow");
+    if (!s) {
+        buf_add_text(b, "null");
+        return;
+    }
+    buf_add_char(b, '{');
+    json_add_int(b, "number", s->version->number);
+    json_add_int(b, "since_ms", s->since_ms);
+    buf_add_char(b, '}');
+}
+
 static void add_service(reloader_t *r, uint32_t i) {
     const service_t *sv = &r->script->services[i];
     const history_entry_t *e = history_find(sv->history, sv->current->number);
@@ -68,6 +80,7 @@ static void add_service(reloader_t *r, uint32_t i) {
     json_add_int(b, "policies", sv->policy_count);
     json_add_bool(b, "held", sv->held != NULL);
     add_canary(b, &r->canaries[i], sv->current);
+    add_shadow(b, shadow_of(r, i));
     buf_add_char(b, '}');
 }
 

@@ -19,6 +19,7 @@ static void read_conf(script_t *s, const conf_t *conf) {
     s->timeout_ms = (uint32_t)conf_int(conf, "script.timeout");
     s->max_queue = (uint32_t)conf_int(conf, "script.queue");
     s->max_timers = (uint32_t)conf_int(conf, "script.timers");
+    s->shadow_rate = (uint32_t)conf_int(conf, "script.shadow_rate");
     s->max_json = (uint32_t)conf_int(conf, "script.max_json");
     if (s->shards > SCRIPT_SHARDS)
         s->shards = SCRIPT_SHARDS;

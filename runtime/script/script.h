@@ -84,7 +84,7 @@ uint32_t script_verify(const conf_t *conf, const script_function_t *functions, s
  * "refused" with the reason. */
 typedef enum script_op {
     SCRIPT_LIST, /* the services: [{service, number, version, hash, since_ms, by, policies, canary,
-                    shadow}] */
+                    shadow}]; shadow: {number, since_ms} or null */
     SCRIPT_RELOAD,  /* reads script.dir; the services (or the one named) whose files changed are
                        replaced, or tried first (script.canary): [{service, number, result, reason}],
                        result: serves, tried, refused */
@@ -100,6 +100,12 @@ typedef enum script_op {
                        newest first */
     SCRIPT_DIFF, /* {a, b, diff}: unified diff from version `a` to `b`; b 0: what serves, a 0: the
                     one before b; -1: what is in script.dir */
+    SCRIPT_SHADOW_ON,  /* runs the files of script.dir beside what serves, without effect:
+                          [{service, number, result, reason}], result: shadow, refused */
+    SCRIPT_SHADOW_OFF, /* as above, result: ended */
+    SCRIPT_SHADOW_SHOW /* {service, number, since_ms, seen, same, differed, failed, not_looked_at,
+                          differences: [{at_ms, of, verb, key, what, live, shadow, fresh_state}]},
+                          the last 32, newest first; secrets are masked */
 } script_op_t;
 #define SCRIPT_WHO 64
 typedef struct script_order {

@@ -18,6 +18,7 @@
 
 typedef struct shard shard_t;
 typedef struct task task_t;
+typedef struct record record_t; /* shadow.h */
 
 /* Who runs a VM now: what its API functions need. */
 typedef struct host {
@@ -29,6 +30,7 @@ typedef struct host {
     shard_t *shard;      /* NULL in policy VMs */
     actor_t *self;       /* NULL outside of a handler */
     task_t *task;        /* NULL where nothing can wait */
+    record_t *record;    /* of the task; NULL: not recorded */
     store_batch_t batch; /* being filled by store.batch: owned here, so that an error of the script
                             leaks nothing */
 } host_t;
@@ -60,10 +62,18 @@ typedef struct program {
 typedef struct policy_vm policy_vm_t;
 typedef struct policy_slot policy_slot_t;
 
+/* What workers look at to feed a shadow: shadow.h. */
+typedef struct shadow_gate {
+    _Atomic uint32_t number;  /* of the version in shadow; 0: none */
+    _Atomic uint32_t waiting; /* records that are made or wait */
+    _Atomic uint64_t skipped; /* requests and policies that were not looked at */
+} shadow_gate_t;
+
 typedef struct service {
     char name[SCRIPT_NAME];
     uint32_t shards;
     actor_ref_t refs[SCRIPT_SHARDS];
+    shadow_gate_t gate;
     policy_slot_t *slots; /* one a worker; NULL: it has no policies */
     uint32_t policy_count;
     /* after the start only the reloader's thread looks at these */
@@ -86,7 +96,7 @@ struct script {
     const script_function_t *functions; /* a copy */
     size_t function_count;
     vm_conf_t vm_conf;
-    uint32_t shards, timeout_ms, max_queue, max_timers, max_json;
+    uint32_t shards, timeout_ms, max_queue, max_timers, max_json, shadow_rate;
     uint32_t service_count;
     service_t services[SCRIPT_SERVICES];
     uint32_t workers;
@@ -94,6 +104,7 @@ struct script {
     script_policy_t policies[SCRIPT_POLICIES];
     char history_dir[512]; /* data.dir/scripts; "": the history is in memory only */
     actor_ref_t reloader;
+    actor_ref_t shadow; /* set once, by the reloader, before a gate opens */
 };
 
 /* --- messages of a shard --- */
@@ -151,6 +162,9 @@ bool program_is_concurrent(const program_t *p, const char *verb);
  * as before. back: it always succeeds: what upgrade refuses is taken as it is, and a state that
  * cannot be taken at all is left for what init gave (fault says so, else it is empty). */
 bool program_carry(program_t *from, program_t *to, bool back, char *fault, size_t room);
+/* Its state, packed by that codec; false: it is too large, or no plain data. In the owner's thread,
+ * outside of a slice. */
+bool program_pack(program_t *p, codec_t *codec);
 /* Its state is an empty table. */
 bool program_stateless(program_t *p);
 /* Opens a VM with the API for `host` (filled but for codec) whose requires are answered by find.
@@ -192,8 +206,13 @@ void policies_free(policy_set_t *set); /* NULL is fine */
 void policies_put(script_t *s, uint32_t service, policy_set_t *set);
 void policies_try(script_t *s, uint32_t service, policy_set_t *set); /* the first worker only */
 void policies_end_trial(script_t *s, uint32_t service);
+/* What a policy gave, on top: integer, boolean, nothing (0), or the name of an error code, which
+ * becomes that code. false: something else. */
+bool policy_result(lua_State *L, int64_t *out);
 /* Calls are measured from now on, or not any more. */
 void policies_watch(script_t *s, uint32_t service, bool on);
+/* Calls are handed to the shadow, too, or not any more. */
+void policies_shadow(script_t *s, uint32_t service, bool on);
 
 /* --- spec_run.c --- */
 /* A test that failed, as one line. */

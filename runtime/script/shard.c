@@ -56,6 +56,7 @@ static void place(shard_t *s, task_t *t) {
 static void task_free(shard_t *s, task_t *t) {
     s->slots[t->slot] = NULL;
     s->tasks--;
+    record_drop(t->record);
     block_unref(t->json);
     pool_free(t, sizeof *t);
 }

@@ -3,12 +3,13 @@
  * queues and swaps versions; task.c runs coroutines. Internal to these two. */
 #pragma once
 #include "base/hash.h"
-#include "script/script_in.h"
+#include "script/shadow.h"
 
 struct task {
     task_t *next;     /* in its key's queue */
     task_t *next_run; /* in ready or held */
     msg_t *request;   /* kept, to be answered; NULL: nobody waits */
+    record_t *record; /* for the shadow, or NULL */
     block_t *json;    /* what req becomes; NULL: an empty table */
     program_t *program;
     lua_State *co; /* NULL until it runs */
@@ -59,6 +60,7 @@ struct shard {
     uint64_t expire_ns; /* while it is: when deadlines are looked at next */
     msg_t *swap;        /* kept SHARD_SWAP while the old version drains */
     uint64_t swap_until_ns, swap_ticks;
+    shadow_window_t shadow; /* requests given to a shadow */
     bool ticking, running_sent, stopping;
 };
 

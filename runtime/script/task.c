@@ -104,8 +104,12 @@ script_wait_t script_wait(lua_State *L) {
 static int waited(lua_State *L, int status, lua_KContext ctx) {
     (void)status;
     (void)ctx;
-    const task_t *t = host_of(L)->task;
-    return t->take(L, t->reply, t->take_arg);
+    const host_t *h = host_of(L);
+    const task_t *t = h->task;
+    int n = t->take(L, t->reply, t->take_arg);
+    if (h->record)
+        record_results(L, h->record, n);
+    return n;
 }
 
 int script_yield(lua_State *L, script_take_t take, int64_t arg) {
@@ -153,6 +157,11 @@ static void account(const task_t *t, bool faulty, bool refused) {
     tally_add(&v->requests, faulty, refused, (uint64_t)us);
 }
 
+static void tell_shadow(actor_t *self, task_t *t, int err, bool fault, slice_t what) {
+    record_end(t->record, self, err, fault, what);
+    t->record = NULL;
+}
+
 /* On the main state, protected. 1: the error value. Encodes what the client gets; gives the code,
  * or 0 and the text for the log. */
 static int describe(lua_State *L) {
@@ -193,15 +202,18 @@ static bool answer_error(shard_t *s, actor_t *self, task_t *t) {
     int status = vm_call(t->program->vm, 1, 1);
     if (status == LUA_OK && lua_isinteger(L, -1) && !killed) {
         account(t, lua_tointeger(L, -1) == ERR_INTERNAL, lua_tointeger(L, -1) != ERR_INTERNAL);
+        if (t->record)
+            tell_shadow(self, t, (int)lua_tointeger(L, -1), false,
+                        codec_last(t->program->host.codec));
         answer(self, t, (int)lua_tointeger(L, -1), codec_last(t->program->host.codec));
     } else {
         const char *text = lua_tostring(L, -1);
         again = may_run_again(s, t);
         account(t, true, false);
-        log_failure(s, t,
-                    text && lua_type(L, -1) == LUA_TSTRING ? text
-                    : killed                               ? killed
-                                                           : "error");
+        text = text && lua_type(L, -1) == LUA_TSTRING ? text : killed ? killed : "error";
+        log_failure(s, t, text);
+        if (t->record)
+            tell_shadow(self, t, ERR_INTERNAL, true, slice_of(text));
         if (!again)
             answer_plain(self, t, ERR_INTERNAL);
     }
@@ -250,6 +262,7 @@ static void run(shard_t *s, actor_t *self, task_t *t) {
     h->shard = s;
     h->self = self;
     h->task = t;
+    h->record = t->record;
     if (s->preempted == t) {
         s->preempted = NULL;
         status = vm_again(vm, t->co, &results);
@@ -258,6 +271,7 @@ static void run(shard_t *s, actor_t *self, task_t *t) {
     }
     h->self = NULL;
     h->task = NULL;
+    h->record = NULL;
     t->reply = NULL;
     if (vm_where(vm)[0])
         note_slice(s, self, t);
@@ -267,6 +281,8 @@ static void run(shard_t *s, actor_t *self, task_t *t) {
         return;
     if (status == LUA_OK) {
         account(t, false, false);
+        if (t->record)
+            tell_shadow(self, t, ERR_OK, false, codec_last(h->codec));
         answer(self, t, ERR_OK, codec_last(h->codec));
     } else if (answer_error(s, self, t)) {
         run_again(s, t);
@@ -275,8 +291,23 @@ static void run(shard_t *s, actor_t *self, task_t *t) {
     finish(s, self, t, status == LUA_OK);
 }
 
+/* A request that the serving version is about to handle while another one is in shadow. */
+static void record(shard_t *s, actor_t *self, task_t *t, uint32_t number) {
+    shadow_case_t c = {.script = s->script,
+                       .service = (uint32_t)(s->service - s->script->services),
+                       .number = number,
+                       .shard = s->number + 1,
+                       .key = t->key,
+                       .now_ms = actor_wall_ms(self)};
+    memcpy(c.verb, t->verb, sizeof c.verb);
+    t->record = record_begin(t->program, &s->shadow, actor_now_ns(self), &c, t->json);
+}
+
 void task_start(shard_t *s, actor_t *self, task_t *t) {
+    uint32_t shadow = shadow_number(s->service);
     t->program = task_tries(s, t) ? s->trial : s->program;
+    if (__builtin_expect(shadow != 0, 0) && t->request && t->program == s->program)
+        record(s, self, t, shadow);
     t->co = program_coroutine(t->program, &t->co_ref);
     if (!t->co) {
         log_failure(s, t, "no memory for a coroutine");

@@ -73,12 +73,65 @@ describe("the console's rules", function()
         assert.truthy(lena:json("canary recall --show").error)
     end)
 
+    it("let a version see live traffic without effect, show where it would differ, and end it", function()
+        local auth = attack.slurp(dir .. "/auth.lua")
+        local function write(text)
+            local f = assert(io.open(dir .. "/auth.lua", "w"))
+            f:write(text)
+            f:close()
+        end
+        local function account() return lena:json("shadow auth show") end
+        -- Registers people, which asks auth for all it can: crypt, the store, tokens, kv. Any other answer than theirs is an error.
+        local function registers(count)
+            local before = account()
+            for _ = 1, count do
+                local who = n:person()
+                assert.truthy(who:get("/api/me").json)
+            end
+            assert.truthy(node.eventually(function()
+                local now = account()
+                return now.same + now.differed + now.failed + now.not_looked_at
+                    >= before.same + before.differed + before.failed + before.not_looked_at + count
+            end))
+            return account()
+        end
+
+        assert.truthy(lena:json("shadow auth on").error:find("have not changed", 1, true))
+        write(auth .. "-- two\n")
+        assert.equal("shadow", lena:json("shadow auth on")[1].result)
+        assert.same({"version 2", 1}, {row_of("auth").shadow, row_of("auth").number})
+        assert.equal("shadow", lena:json("history auth")[1].state)
+        local same = registers(6)
+        assert.same({2, 0, 0, {}}, {same.number, same.differed, same.failed, same.differences})
+        assert.truthy(same.same > 0)
+
+        local changed, count = auth:gsub('display_name = username end\n', 'display_name = username:upper() end\n', 1)
+        assert.equal(1, count)
+        write(changed)
+        assert.equal(3, lena:json("shadow auth on")[1].number)
+        local other = registers(6)
+        assert.same({3, 0, 0}, {other.number, other.same, other.failed})
+        local d = other.differences[1]
+        assert.same({"request", "register", "another call"}, {d.of, d.verb, d.what})
+        assert.truthy(d.live:find('store.try("user_create"', 1, true))
+        assert.truthy(d.live:find('"password":"***"', 1, true) and not d.live:find("argon2", 1, true))
+        assert.are_not.equal(d.live, d.shadow)
+        assert.truthy(lena:run("shadow auth show"):find("another call", 1, true))
+
+        assert.equal("ended", lena:json("shadow auth off")[1].result)
+        assert.falsy(row_of("auth").shadow)
+        assert.equal("ended", lena:json("history auth")[1].state)
+        assert.equal("no version of it is in shadow", lena:json("shadow auth show").error)
+        assert.equal(1, row_of("auth").number)
+    end)
+
     it("let a reader look and nothing more", function()
         local tom = console.login(n, "tom")
         for _, line in ipairs {"scripts", "history recall", "diff recall new"} do
             assert.falsy(tom:run(line):find("^error"), line)
         end
-        for _, line in ipairs {"reload", "canary recall", "promote recall", "abort recall", "rollback recall"} do
+        for _, line in ipairs {"reload", "canary recall", "promote recall", "abort recall", "rollback recall", "shadow recall on",
+            "shadow recall off"} do
             assert.truthy(tom:run(line):find("^error"), line)
         end
         tom:close()
