@@ -381,7 +381,11 @@ local function act(state, req)
     local id = check.text(p.call_id, 0, 64, false, text)
     check.opt_id(p.target_id, text)
     action[2](p, text)
-    local call = state.calls[id] or fail("call_not_found", "call not found: " .. id)
+    local call = state.calls[id]
+    if not call then
+        calls.leave(req.user, id) -- should their inbox hold a call that was lost (its shard crashed)
+        fail("call_not_found", "call not found: " .. id)
+    end
     local code, why = rules.refusal(call, req.user, req.device, req.action)
     if rules.RELAYED[req.action] then check_target(call, req, text) end
     if code then fail(code, why) end

@@ -170,19 +170,46 @@ static void refuse(console_t *c) {
     uv_close((uv_handle_t *)tcp, refused);
 }
 
+/* Whoever has not logged in has no right to a place: the one that came first loses it. */
+static bool make_room(console_t *c) {
+    session_t *oldest = NULL;
+    for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
+        session_t *s = c->sessions[i];
+        if (s && !s->closing && s->role == CONSOLE_NOBODY &&
+            (!oldest || s->since_ms < oldest->since_ms))
+            oldest = s;
+    }
+    if (!oldest)
+        return false;
+    session_goodbye(oldest, "somebody else needs the place");
+    session_flush(oldest);
+    session_cut(oldest);
+    return true;
+}
+
+/* A place in the table, SESSIONS_MAX: there is none. Those that are closing hold theirs a little
+ * longer, but do not count. */
+static uint32_t find_place(console_t *c) {
+    uint32_t place = SESSIONS_MAX, living = 0;
+    for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
+        living += c->sessions[i] && !c->sessions[i]->closing;
+        if (!c->sessions[i] && place == SESSIONS_MAX)
+            place = i;
+    }
+    return living < c->session_max || make_room(c) ? place : SESSIONS_MAX;
+}
+
 static void accepted(uv_stream_t *listener, int status) {
     console_t *c = listener->data;
     if (status < 0)
         return;
-    if (c->session_count >= c->session_max) {
+    uint32_t place = find_place(c);
+    if (place == SESSIONS_MAX) {
         refuse(c);
         return;
     }
     session_t *s = session_new(c);
-    uint32_t i = 0;
-    while (c->sessions[i])
-        i++;
-    c->sessions[i] = s;
+    c->sessions[place] = s;
     c->session_count++;
     stat_add(STAT_CONSOLE_SESSIONS, 1);
     uv_tcp_init(&c->loop, &s->tcp);

@@ -287,6 +287,19 @@ void session_answered(session_t *s) {
     s->call = NULL;
 }
 
+/* An account that was taken away, or got another role, ends its sessions at their next command. */
+static bool still_allowed(session_t *s) {
+    account_t a = {0};
+    char fault[400];
+    if (s->ctl || (account_find(s->console->accounts_path, slice_of(s->name), &a, fault,
+                                sizeof fault) == ERR_OK &&
+                   a.role == s->role))
+        return true;
+    session_goodbye(s, "the account has changed, log in again");
+    session_end(s);
+    return false;
+}
+
 static void command_line(session_t *s, slice_t line) {
     char text[CONSOLE_LINE + 1];
     size_t n = line.len;
@@ -295,6 +308,8 @@ static void command_line(session_t *s, slice_t line) {
         n--;
     text[n] = 0;
     editor_remember(s->editor);
+    if (!still_allowed(s))
+        return;
     if (strspn(text, " ") == n)
         ask_line(s);
     else

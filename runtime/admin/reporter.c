@@ -73,6 +73,7 @@ const actor_class_t reporter_class = {
     .name = "reporter",
     .place = ACTOR_THREAD,
     .restart = ACTOR_ON_CRASH,
+    .restarts = 1000, /* nobody's chat hangs on it: no reason to stop the node */
     .state_size = sizeof(reporter_t),
     .max_msgs = 16,
     .handle = handle,

@@ -166,6 +166,7 @@ static void ended(actor_t *self, void *state, int reason) {
 static const actor_class_t thread_class = {.name = "post",
                                            .place = ACTOR_THREAD,
                                            .restart = ACTOR_ON_CRASH,
+                                           .restarts = 1000, /* no reason to stop the node */
                                            .state_size = sizeof(worker_t),
                                            .max_msgs = UINT32_MAX / 2, /* the front counts */
                                            .max_bytes = UINT32_MAX,

@@ -345,6 +345,28 @@ describe("the console's door", function()
         b:close()
     end)
 
+    it("gives the place of whoever has not logged in to who comes", function()
+        n = start {["admin.sessions"] = 2}
+        local a, mute = console.login(n), console.open(n)
+        local b = console.login(n, "tom")
+        assert.truthy(mute:rest():find("somebody else needs the place"))
+        assert.truthy(a:text("version"):find("parley"))
+        mute:close()
+        a:close()
+        b:close()
+    end)
+
+    it("ends the sessions of an account that is taken away or gets another role", function()
+        n = start()
+        local a, b = console.login(n), console.login(n, "tom")
+        console.account(n.dir, "tom", "operate")
+        assert.truthy(a:text("version"):find("parley"))
+        b:send("version")
+        assert.truthy(b:rest():find("the account has changed"))
+        a:close()
+        b:close()
+    end)
+
     it("closes a session that is idle for admin.idle", function()
         n = start {["admin.idle"] = "300ms"}
         local c = console.login(n)

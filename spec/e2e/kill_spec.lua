@@ -11,7 +11,7 @@ local seed = math.tointeger(tonumber(os.getenv("KILL_SEED") or "") or os.time())
 -- those that are restarted in place: above 3 crashes in 10 s the node stops, as it should
 local SERVICES <const> = {
     ["store writer"] = true, ["store reader"] = true, kv = true, stream = true, crypt = true, hub = true, seen = true, sweeper = true,
-    script = true, ["script.reload"] = true, reporter = true,
+    script = true, ["script.reload"] = true, reporter = true, post = true,
 }
 local SPARED <const> = {console = true} -- it answers us
 
