@@ -180,7 +180,7 @@ static void shard_bytes(runtime_t *rt) {
         if (!p)
             log_die("bench", "%s", fault);
         counted += vm_memory(p->vm);
-        args[i] = (shard_arg_t){script, number, i, p, NULL};
+        args[i] = (shard_arg_t){.script = script, .service = number, .number = i, .program = p};
         actor_spawn(rt, NULL, &shard_class, i, -1, &args[i]);
     }
     printf("a shard     %7.1f KB of an empty service, %.1f of it in its VM (aim: 20)\n",
