@@ -246,7 +246,9 @@ actor_t *queue_next(worker_t *w) {
         return list_take(&w->late, &w->late_tail);
     actor_t *a = w->next;
     w->next = NULL;
-    if (a && w->chain < CHAIN) {
+    if (w->chain == 0)
+        w->chain_ticks = w->now_ticks_slice;
+    if (a && w->chain < CHAIN && w->now_ticks_slice - w->chain_ticks < w->rt->ticks_turn) {
         w->chain++;
         return a;
     }

@@ -166,14 +166,15 @@ struct worker {
     uint32_t trace, trace_open; /* trace.c */
     uint32_t trace_slice;
     uint64_t trace_slice_number;
-    uint64_t note_slice; /* counts.slices when note was written */
-    char note[96];       /* actor_slice_note */
-    actor_t *next;       /* run next: woken by what runs now */
-    uint32_t chain;      /* how often in a row `next` went before the queue */
-    uint8_t keep_mark;   /* index + 1; of threads one that no actor has */
-    uint64_t kept_map;   /* places in use */
-    uint64_t kept_ticks; /* since when there are any */
-    actor_t *kept[KEPT]; /* may name ones whose token has gone on: actor.kept tells */
+    uint64_t note_slice;  /* counts.slices when note was written */
+    char note[96];        /* actor_slice_note */
+    actor_t *next;        /* run next: woken by what runs now */
+    uint32_t chain;       /* how often in a row `next` went before the queue, */
+    uint64_t chain_ticks; /* and since when: as long as a turn at most */
+    uint8_t keep_mark;    /* index + 1; of threads one that no actor has */
+    uint64_t kept_map;    /* places in use */
+    uint64_t kept_ticks;  /* since when there are any */
+    actor_t *kept[KEPT];  /* may name ones whose token has gone on: actor.kept tells */
     bool pinned_turn;
     actor_t *pinned, **pinned_tail;
     actor_t *over, **over_tail; /* free actors that did not fit the ring */
