@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "sched/look.h"
 #include "spec/spec.h"
+#include "wait.h"
 #include <stdatomic.h>
 #include <time.h>
 
@@ -65,16 +66,6 @@ static void talk(actor_t *self, void *state, msg_t *m) {
 }
 static const actor_class_t stranger = {
     .name = "stranger", .state_size = sizeof(uint64_t), .handle = talk};
-
-static void nap(void) {
-    nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 20000 && atomic_load(what) < least; i++)
-        nap();
-    return atomic_load(what) >= least;
-}
 
 static runtime_t *begin(const actor_class_t *cls, uint32_t workers) {
     balls = heard = mixed = said = talked = 0;

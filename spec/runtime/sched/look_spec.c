@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "sched/look.h"
 #include "spec/spec.h"
+#include "wait.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -12,16 +13,6 @@ enum { SAY = MSG_USER, SPIN, KEEP, TIME, CALL, BLOCK, CRASH, GO, REPLY };
 
 static _Atomic uint64_t seen;
 static _Atomic bool gate_open;
-
-static void nap(void) {
-    nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 20000 && atomic_load(what) < least; i++)
-        nap();
-    return atomic_load(what) >= least;
-}
 
 static void handle(actor_t *self, void *state, msg_t *m) {
     (void)state;

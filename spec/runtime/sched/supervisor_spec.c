@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "sched/look.h"
 #include "spec/spec.h"
+#include "wait.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -16,16 +17,6 @@ static _Atomic uint64_t begun, ended, seen, answers, downs, failures;
 static _Atomic int last_err;
 static _Atomic bool gate_open;
 static char chain[256];
-
-static void nap(void) {
-    nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 20000 && atomic_load(what) < least; i++)
-        nap();
-    return atomic_load(what) >= least;
-}
 
 static void root_failed(void *arg, const char *text) {
     (void)arg;
