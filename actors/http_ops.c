@@ -91,7 +91,7 @@ void ops_metrics(conn_t *c, const msg_t *m) {
 }
 
 static void swagger(conn_t *c) {
-    const asset_t *page = asset_find("web/swagger.html");
+    const asset_t *page = asset_find("web/plain/swagger.html");
     if (page)
         http_answer(c, 200, "text/html; charset=utf-8", "",
                     block_of(page->bytes.at, page->bytes.len));

@@ -60,8 +60,8 @@ static void load_assets(edge_t *e) {
     size_t n;
     const asset_t *all = asset_all(&n);
     for (size_t i = 0; i < n; i++)
-        if (strncmp(all[i].path, "web/", 4) == 0)
-            add_file(e, all[i].path + 3, all[i].bytes);
+        if (strncmp(all[i].path, "web/plain/", 10) == 0)
+            add_file(e, all[i].path + 9, all[i].bytes);
 }
 
 /* --- web.dir --- */
