@@ -1,0 +1,205 @@
+// Who is signed in: the token pair, kept in the store and shared by all who share it. A refresh token works once, so whoever
+// wants a new pair first takes a lease in the store; the others wait and take over what it got.
+import { ApiError } from './errors.js';
+import type { Answer, CallInit, Http } from './http.js';
+import type { Store } from './store.js';
+import { sleep, unique } from './timing.js';
+import type { AuthPayload, UserProfile } from './wire.js';
+
+/** What the store keeps under 'session'. */
+export interface SessionRow {
+  /** Names the login, over all its token pairs. */
+  login: string;
+  access: string;
+  refresh: string;
+  /** Unix ms by this machine's clock. */
+  expiresAt: number;
+  profile: UserProfile;
+}
+
+/** A token with less life than this is refreshed before it is used. */
+const FRESH_MS = 20_000;
+const LEASE_MS = 30_000;
+
+export type SessionNote = { kind: 'session' };
+
+export class Session {
+  row: SessionRow | null = null;
+  private refreshing: Promise<SessionRow> | null = null;
+  private self = unique();
+
+  /**
+   * @param changed called with why, each time somebody signed in ('') or out, or the pair is a new one ('refreshed')
+   */
+  constructor(
+    private store: Store,
+    private http: Http,
+    private owner: object,
+    private changed: (why: string) => void,
+  ) {}
+
+  get userId(): number {
+    return this.row?.profile.user.id ?? 0;
+  }
+
+  /** Reads what the store has: at the start, and when somebody else has changed it. */
+  async load(): Promise<void> {
+    const row = (await this.store.read((tx) => tx.get<SessionRow>('meta', 'session'))) ?? null;
+    const before = this.row;
+    this.row = row;
+    if (row?.login !== before?.login) this.changed(row ? '' : 'logout');
+    else if (row && row.access !== before?.access) this.changed('refreshed');
+  }
+
+  /** Takes over a login. What the store has of another user is forgotten. */
+  async begin(payload: AuthPayload): Promise<void> {
+    const row = { ...rowOf(payload), login: unique() };
+    await this.store.write(async (tx) => {
+      const last = await tx.get<number>('meta', 'user');
+      if (last !== row.profile.user.id) tx.clear();
+      tx.put('meta', 'user', row.profile.user.id);
+      tx.put('meta', 'session', row);
+    });
+    this.row = row;
+    this.tell();
+    this.changed('');
+  }
+
+  /** @param forget also what was kept of the user's conversations and messages */
+  async end(why: string, forget: boolean): Promise<void> {
+    const login = this.row?.login;
+    this.row = null;
+    await this.store.write(async (tx) => {
+      const row = await tx.get<SessionRow>('meta', 'session');
+      if (row && row.login !== login) return;
+      if (forget) tx.clear();
+      tx.delete('meta', 'session');
+    });
+    this.tell();
+    this.changed(why);
+  }
+
+  async setProfile(profile: UserProfile): Promise<void> {
+    await this.store.write(async (tx) => {
+      const row = await tx.get<SessionRow>('meta', 'session');
+      if (row && row.profile.user.id === profile.user.id) tx.put('meta', 'session', { ...row, profile });
+    });
+    if (this.row) this.row = { ...this.row, profile };
+    this.tell();
+    this.changed('profile');
+  }
+
+  /** An access token with some life left. Throws 'signed_out', or what kept the refresh from working. */
+  async token(): Promise<string> {
+    if (!this.row) throw signedOut();
+    if (this.row.expiresAt - Date.now() > FRESH_MS) return this.row.access;
+    return this.renew(this.row.access);
+  }
+
+  /** A token that is not this one, which the server has refused or will soon. */
+  async renew(stale: string): Promise<string> {
+    if (!this.row) throw signedOut();
+    if (this.row.access !== stale) return this.row.access;
+    this.refreshing ??= this.refresh(stale).finally(() => (this.refreshing = null));
+    return (await this.refreshing).access;
+  }
+
+  /** A call in the name of the user: one new try with a new token if the first was refused. */
+  async call<T>(method: string, path: string, init: CallInit = {}): Promise<Answer<T>> {
+    const token = await this.token();
+    try {
+      return await this.http.call<T>(method, path, { ...init, token });
+    } catch (e) {
+      if (!(e instanceof ApiError)) throw e;
+      if (e.code === 'user_disabled') await this.end('user_disabled', false);
+      if (e.status !== 401) throw e;
+      return this.http.call<T>(method, path, { ...init, token: await this.renew(token) });
+    }
+  }
+
+  private async refresh(stale: string): Promise<SessionRow> {
+    for (;;) {
+      const row = await this.store.write((tx) => this.lease(tx));
+      if (row === null) {
+        await this.load();
+        throw signedOut();
+      }
+      if (row === 'taken') await sleep(100);
+      else if (row.access !== stale) return this.adopt(row);
+      else return this.exchange(row);
+    }
+  }
+
+  /** In a transaction: the row, with the lease taken if it is a stale one that needs a refresh. */
+  private async lease(
+    tx: Parameters<Parameters<Store['write']>[0]>[0],
+  ): Promise<SessionRow | null | 'taken'> {
+    const row = await tx.get<SessionRow>('meta', 'session');
+    if (!row) return null;
+    if (row.access !== this.row?.access) return row;
+    const lease = await tx.get<{ by: string; until: number }>('meta', 'refresh');
+    const now = Date.now();
+    if (lease && lease.by !== this.self && lease.until > now && lease.until <= now + LEASE_MS) return 'taken';
+    tx.put('meta', 'refresh', { by: this.self, until: now + LEASE_MS });
+    return row;
+  }
+
+  /** Uses the refresh token; the lease is ours. An answer that got lost is asked for again at once: the server repeats it for 10 s. */
+  private async exchange(row: SessionRow): Promise<SessionRow> {
+    for (let n = 0; ; n++) {
+      try {
+        const body = { refresh_token: row.refresh };
+        const payload = (await this.http.call<AuthPayload>('POST', '/api/auth/refresh', { body })).data;
+        return await this.replace(row, { ...rowOf(payload), login: row.login });
+      } catch (e) {
+        const error = e as ApiError;
+        if (error.status === 401 || error.code === 'user_disabled') {
+          await this.end(error.code === 'token_expired' ? 'expired' : reasonOf(error), false);
+          throw error;
+        }
+        if (error.code === 'network' && n < 3) await sleep(300 * (n + 1));
+        else {
+          await this.store.write(async (tx) => tx.delete('meta', 'refresh'));
+          throw error;
+        }
+      }
+    }
+  }
+
+  private async replace(old: SessionRow, row: SessionRow): Promise<SessionRow> {
+    await this.store.write(async (tx) => {
+      tx.delete('meta', 'refresh');
+      const now = await tx.get<SessionRow>('meta', 'session');
+      if (now?.login === old.login) tx.put('meta', 'session', row);
+    });
+    this.tell();
+    return this.adopt(row);
+  }
+
+  private adopt(row: SessionRow): SessionRow {
+    this.row = row;
+    this.changed('refreshed');
+    return row;
+  }
+
+  private tell(): void {
+    this.store.post({ kind: 'session' } satisfies SessionNote, this.owner);
+  }
+}
+
+function rowOf(payload: AuthPayload): Omit<SessionRow, 'login'> {
+  return {
+    access: payload.access_token,
+    refresh: payload.refresh_token,
+    expiresAt: Date.now() + payload.expires_in * 1000,
+    profile: payload.profile,
+  };
+}
+
+function reasonOf(error: ApiError): string {
+  return error.code === 'user_disabled' ? 'user_disabled' : 'revoked';
+}
+
+export function signedOut(): ApiError {
+  return new ApiError(401, 'signed_out', 'nobody is signed in');
+}
