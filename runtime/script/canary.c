@@ -125,19 +125,26 @@ static void begun(actor_t *self, reloader_t *r) {
     r->after_canary(self, r, true);
 }
 
-static void swapped(actor_t *self, reloader_t *r, bool ok) {
-    if (ok) {
-        here(r)->swapped = true;
-        begun(self, r);
-    } else {
-        r->after_canary(self, r, false);
-    }
-}
-
 static void taken_back(actor_t *self, reloader_t *r, bool ok) {
     (void)ok;
     memcpy(r->reason, r->refusal, sizeof r->reason);
     r->after_canary(self, r, false);
+}
+
+static void swapped(actor_t *self, reloader_t *r, bool ok) {
+    if (ok) {
+        here(r)->swapped = true;
+        begun(self, r);
+        return;
+    }
+    memcpy(r->refusal, r->reason, sizeof r->refusal);
+    sweep_t s = {.kind = SWEEP_SWAP,
+                 .service = r->service,
+                 .todo = sweep_unsure(r),
+                 .version = order_service(r)->current,
+                 .back = true,
+                 .then = taken_back};
+    sweep_start(self, r, &s);
 }
 
 static void hand_over_shard(actor_t *self, reloader_t *r) {
@@ -165,8 +172,10 @@ static void tried(actor_t *self, reloader_t *r, bool ok) {
     if (state)
         snprintf(r->reason, sizeof r->reason, "it keeps state: it can be tried on one shard only");
     memcpy(r->refusal, r->reason, sizeof r->refusal);
-    sweep_t s = {
-        .kind = SWEEP_END_TRY, .service = r->service, .todo = r->sweep.done, .then = taken_back};
+    sweep_t s = {.kind = SWEEP_END_TRY,
+                 .service = r->service,
+                 .todo = r->sweep.done | sweep_unsure(r),
+                 .then = taken_back};
     sweep_start(self, r, &s);
 }
 
@@ -202,7 +211,7 @@ void canary_forget(reloader_t *r) {
 
 static void ended(actor_t *self, reloader_t *r, bool ok) {
     if (!ok)
-        log_error("script", "%s: a shard did not take the old version back",
+        log_error("script", "%s: a shard has not said that it serves the old version",
                   order_service(r)->name);
     canary_forget(r);
     r->after_canary(self, r, ok);

@@ -92,13 +92,18 @@ void order_done(actor_t *self, reloader_t *r, int err, const char *text) {
     r->policies = NULL;
 }
 
-void tell_result(reloader_t *r, const version_t *v, const char *result, const char *reason) {
+static void tell(reloader_t *r, const char *service, uint32_t number, const char *result,
+                 const char *reason) {
     buf_addf(&r->told, "%s{", r->told.len > 1 ? "," : "");
-    json_add_text(&r->told, "service", slice_of(v->service));
-    json_add_int(&r->told, "number", v->number);
+    json_add_text(&r->told, "service", slice_of(service));
+    json_add_int(&r->told, "number", number);
     json_add_text(&r->told, "result", slice_of(result));
     json_add_text(&r->told, "reason", slice_of(reason));
     buf_add_char(&r->told, '}');
+}
+
+void tell_result(reloader_t *r, const version_t *v, const char *result, const char *reason) {
+    tell(r, v->service, v->number, result, reason);
 }
 
 /* --- versions --- */
@@ -236,15 +241,21 @@ static void end_superseded(actor_t *self, reloader_t *r) {
     canary_end(self, r, superseded);
 }
 
-static void log_unknown(const reloader_t *r) {
+static void tell_new(reloader_t *r, const char *name) {
+    log_warn("script", "reload: lua/%s.lua is a new service: it starts with the node", name);
+    tell(r, name, 0, "new", "a new service starts with the node: restart it");
+}
+
+/* Files of services that the node does not run. */
+static void tell_unknown(reloader_t *r) {
     size_t count;
     const source_file_t *f = sources_all(r->fresh, &count);
     for (size_t i = 0; i < count; i++) {
-        char name[96];
+        char name[SCRIPT_NAME];
         snprintf(name, sizeof name, "%.*s", (int)strlen(f[i].path) - 4, f[i].path);
-        if (source_is_service(&f[i]) && script_service(r->script, name) < 0)
-            log_warn("script", "reload: lua/%s is a new service: it starts with the node",
-                     f[i].path);
+        if (source_is_service(&f[i]) && script_service(r->script, name) < 0 &&
+            (!*r->order.service || strcmp(r->order.service, name) == 0))
+            tell_new(r, name);
     }
 }
 
@@ -256,13 +267,15 @@ static void sweep_texts(const reloader_t *r) {
 }
 
 static void reload_over(actor_t *self, reloader_t *r) {
+    const char *only = r->order.service;
     bool changed = r->told.len > 1;
-    log_unknown(r);
+    tell_unknown(r);
+    bool known = r->told.len > 1 || !*only || script_service(r->script, only) >= 0;
     if (changed)
         sweep_texts(r);
     buf_add_char(&r->told, ']');
     log_info("script", "reload: done");
-    order_done(self, r, ERR_OK, NULL);
+    order_done(self, r, known ? ERR_OK : ERR_NOT_FOUND, "there is no such service");
     stat_add(STAT_SCRIPT_RELOADS, 1);
 }
 
@@ -344,11 +357,12 @@ static void start_order(actor_t *self, reloader_t *r) {
     r->order = w.order;
     r->request = w.request;
     *r->reason = '\0';
-    if (r->order.op == SCRIPT_LIST) {
+    if (w.request && actor_now_ns(self) >= w.request->deadline_ns) {
+        order_done(self, r, ERR_TIMEOUT, NULL); /* as who asked has been told: nothing begins */
+    } else if (r->order.op == SCRIPT_LIST) {
         report_list(r);
         order_done(self, r, ERR_OK, NULL);
-    } else if (r->order.op == SCRIPT_RELOAD &&
-               (!*r->order.service || script_service(r->script, r->order.service) >= 0)) {
+    } else if (r->order.op == SCRIPT_RELOAD) {
         start_reload(self, r);
     } else {
         start_service_order(self, r);

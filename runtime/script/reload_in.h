@@ -114,6 +114,9 @@ void order_shadow_close(reloader_t *r);
 /* --- rollout.c --- */
 void sweep_start(actor_t *self, reloader_t *r, const sweep_t *sweep);
 void sweep_answer(actor_t *self, reloader_t *r, const msg_t *m);
+/* The shard, as a bit, that gave no answer in time: it may have done what it was asked a moment
+ * before, and is asked to undo it with those that did. 0: all have answered. */
+uint64_t sweep_unsure(const reloader_t *r);
 /* r->next (with r->policies) becomes what serves on all shards in `todo`; the others run it. On
  * failure those that took it go back. Then after_rollout; r->reason says why not. */
 void rollout_start(actor_t *self, reloader_t *r, uint64_t todo, bool back, then_t after);

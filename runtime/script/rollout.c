@@ -82,10 +82,14 @@ void sweep_answer(actor_t *self, reloader_t *r, const msg_t *m) {
     s->then(self, r, false);
 }
 
+uint64_t sweep_unsure(const reloader_t *r) {
+    return r->sweep.err == ERR_TIMEOUT ? 1ull << r->sweep.shard : 0;
+}
+
 /* --- a version that is to serve --- */
 static void undone(actor_t *self, reloader_t *r, bool ok) {
     if (!ok)
-        log_error("script", "%s: a shard did not take the old version back",
+        log_error("script", "%s: a shard has not said that it serves the old version",
                   r->script->services[r->service].name);
     memcpy(r->reason, r->refusal, sizeof r->reason); /* of the shard that ended it */
     r->after_rollout(self, r, false);
@@ -101,7 +105,7 @@ static void rolled(actor_t *self, reloader_t *r, bool ok) {
     }
     sweep_t undo = {.kind = SWEEP_SWAP,
                     .service = r->service,
-                    .todo = r->sweep.done,
+                    .todo = r->sweep.done | sweep_unsure(r),
                     .version = sv->current,
                     .back = true,
                     .then = undone};

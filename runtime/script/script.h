@@ -87,7 +87,8 @@ typedef enum script_op {
                     shadow}]; shadow: {number, since_ms} or null */
     SCRIPT_RELOAD,  /* reads script.dir; the services (or the one named) whose files changed are
                        replaced, or tried first (script.canary): [{service, number, result, reason}],
-                       result: serves, tried, refused */
+                       result: serves, tried, refused, new (a service that the node does not
+                       run: it starts with the node; number 0) */
     SCRIPT_CANARY,  /* tries the files of script.dir: on shard `shard` (1 ..), or on `share` percent
                        of  the keys (both 0: 10 percent). By keys only when the service keeps no
                        state;  with policies the first worker tries them, in either case. Promoted or
@@ -114,7 +115,9 @@ typedef struct script_order {
     char who[SCRIPT_WHO]; /* for the history: a user of the console */
     int64_t a, b, shard, share;
 } script_order_t;
-/* Any actor. ERR_BUSY: too many orders wait; ERR_NOT_FOUND: no such service or version;
+/* Any actor. ERR_BUSY: too many orders wait; ERR_TIMEOUT: it was not begun in time, or, where who
+ * asks gave it less time than it takes, is being carried out; ERR_NOT_FOUND: no such service or
+ * version;
  * ERR_BAD_REQUEST; ERR_INTERNAL: it was tried, the text says why it failed. */
 void script_order(script_t *s, actor_t *self, const script_order_t *o, uint32_t timeout_ms,
                   uint32_t reply_verb, uint64_t cookie);

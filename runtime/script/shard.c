@@ -315,14 +315,10 @@ static void answer_swap(actor_t *self, msg_t *m, bool ok, const char *fault) {
     actor_reply(self, m, ok ? ERR_OK : ERR_INTERNAL, reply);
 }
 
-/* The old version has no coroutine under way, or they took too long: then what they still change in
- * the old state is lost. */
-static void finish_swap(shard_t *s, actor_t *self) {
-    msg_t *m = s->swap;
+static void carry_over(shard_t *s, actor_t *self, msg_t *m) {
     shard_swap_t *swap = msg_data(m, shard_swap_t);
     program_t *old = s->program, *fresh = swap->program;
     char fault[300];
-    s->swap = NULL;
     bool ok = program_carry(old, fresh, swap->back, fault, sizeof fault);
     if (*fault) {
         char room[300];
@@ -341,8 +337,20 @@ static void finish_swap(shard_t *s, actor_t *self) {
     stat_observe(HIST_SCRIPT_PAUSE,
                  (uint64_t)((double)(clock_ticks() - s->swap_ticks) / clock_ticks_per_us()));
     answer_swap(self, m, ok, fault);
-    release_held(s);
     free_older(s, self);
+}
+
+/* The old version has no coroutine under way, or they took too long: then what they still change in
+ * the old state is lost. When that lasted until the order's deadline the reloader has been told
+ * `timeout` and goes on without this shard: nothing may change here any more. */
+static void finish_swap(shard_t *s, actor_t *self) {
+    msg_t *m = s->swap;
+    s->swap = NULL;
+    if (actor_now_ns(self) >= m->deadline_ns)
+        actor_reply(self, m, ERR_TIMEOUT, NULL);
+    else
+        carry_over(s, self, m);
+    release_held(s);
 }
 
 static void on_swap(shard_t *s, actor_t *self, msg_t *m) {

@@ -76,6 +76,65 @@ SPEC("keeps the old version when its state is no plain data") {
     stage_free();
 }
 
+/* Holds its worker until it is released. */
+static _Atomic bool release;
+static _Atomic uint32_t held;
+
+static void hold(actor_t *self, void *state, msg_t *m) {
+    (void)state;
+    if (m->verb == MSG_STOP) {
+        actor_exit(self, ERR_OK);
+        return;
+    }
+    atomic_fetch_add(&held, 1);
+    while (!atomic_load(&release))
+        usleep(1000);
+}
+static const actor_class_t holder = {.name = "holder", .place = ACTOR_PINNED, .handle = hold};
+
+static void hold_workers(void) {
+    atomic_store(&release, false);
+    atomic_store(&held, 0);
+    for (uint32_t i = 0; i < stage_workers; i++)
+        runtime_send(stage->rt, actor_spawn(stage->rt, NULL, &holder, i, (int)i, NULL),
+                     msg_new(MSG_USER, 0));
+    while (atomic_load(&held) < stage_workers)
+        usleep(1000);
+}
+
+SPEC("a shard that reads the order too late swaps nothing: the old version serves everywhere") {
+    stage_new();
+    stage_set("script.timeout", "200ms"); /* a shard is asked for twice as long */
+    stage_file("t.lua", SERVICE("1", INIT));
+    CHECK(stage_open(NULL, NULL, 0));
+    stage_file("t.lua", SERVICE("2", INIT));
+    hold_workers();
+    stage_reload();
+    atomic_store(&release, true);
+    for (uint64_t key = 0; key < 16; key++)
+        CALL("version", key, NULL, "1");
+    stage_reload(); /* nothing is in its way now */
+    for (uint64_t key = 0; key < 16; key++)
+        CALL("version", key, NULL, "2");
+    stage_free();
+}
+
+SPEC("a reload tells of a file whose service the node does not run, and that it needs a restart") {
+    CHECK(stage_service("t", SERVICE("1", INIT)));
+    stage_file("fresh.lua", "return {name = 'fresh', on = {}}");
+    script_order_t all = {.op = SCRIPT_RELOAD}, one = all, other = all;
+    snprintf(one.service, sizeof one.service, "fresh");
+    snprintf(other.service, sizeof other.service, "nobody");
+    const char *told = "[{\"service\":\"fresh\",\"number\":0,\"result\":\"new\",\"reason\":\"a new "
+                       "service starts with the node: restart it\"}]";
+    const stage_answer_t *a = stage_order(&all);
+    CHECK_TEXT(a->body, strlen(a->body), told);
+    a = stage_order(&one);
+    CHECK_TEXT(a->body, strlen(a->body), told);
+    CHECK_INT(stage_order(&other)->err, ERR_NOT_FOUND);
+    stage_free();
+}
+
 SPEC("reloads when a file of lib changes") {
     stage_new();
     char lib[100];

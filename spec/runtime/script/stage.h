@@ -80,6 +80,8 @@ static void stage_handle(actor_t *self, void *state, msg_t *m) {
         stage_policy_t *p = msg_data(m, stage_policy_t);
         stage->policy_err = script_policy_run(p->p, self, p->args, p->count, &stage->policy_out);
         stage_answer(p->number, 0, "", 0);
+    } else if (m->verb == MSG_STOP) {
+        actor_exit(self, ERR_OK);
     }
 }
 
