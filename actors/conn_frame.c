@@ -3,6 +3,7 @@
  * connection's actor. */
 #include "actors/chat.h"
 #include "actors/edge.h"
+#include "actors/hub.h"
 #include "base/json_plain.h"
 #include "base/text.h"
 #include "net/frame.h"
@@ -109,6 +110,8 @@ void conn_close(conn_t *c, uint16_t code) {
     if (c->closing || !c->ws || !c->net)
         return;
     c->closing = true;
+    if (c->welcomed)
+        hub_closing(c);
     net_ws_close(c->net, code, (slice_t){"", 0});
 }
 

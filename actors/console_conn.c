@@ -41,18 +41,23 @@ static void fill(conn_row_t *r, const conn_t *c) {
     net_addr_text(peer, r->address);
 }
 
+/* One that is closing waits for its peer only. */
+static bool is_open(const conn_t *c) {
+    return c->net && !c->closing;
+}
+
 static void rows_of_user(actor_t *self, conn_page_t *p, int64_t user) {
     conn_t *all[PAGE];
     size_t n = hub_here(self, user, all, PAGE);
     for (size_t i = 0; i < n; i++)
-        if (all[i]->net)
+        if (is_open(all[i]))
             fill(&p->rows[p->count++], all[i]);
 }
 
 static void rows_of_all(const edge_worker_t *w, conn_page_t *p, uint32_t from) {
     uint32_t i = from;
     for (; i < w->live_count && p->count < PAGE; i++)
-        if (w->live[i].conn->net)
+        if (is_open(w->live[i].conn))
             fill(&p->rows[p->count++], w->live[i].conn);
     p->left = i < w->live_count ? w->live_count - i : 0;
     p->next = p->left ? i : 0;

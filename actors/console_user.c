@@ -34,7 +34,7 @@ static void time_field(console_call_t *call, const char *name, int64_t ms) {
     if (ms)
         console_field_value(call, name, CONSOLE_TIME, ms);
     else
-        console_field(call, name, SLICE("never"));
+        console_field_none(call, name, CONSOLE_TIME);
 }
 
 static void show_user(console_call_t *call, int err, const msg_t *reply) {
@@ -48,7 +48,7 @@ static void show_user(console_call_t *call, int err, const msg_t *reply) {
     console_field_value(call, "id", CONSOLE_INT, id);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         console_field(call, texts[i], console_json_text(&j, JSON_ROOT, texts[i]));
-    console_field_value(call, "online", CONSOLE_BOOL, hub_online(id));
+    console_field_value(call, "online", CONSOLE_BOOL, hub_sockets(id) > 0);
     console_field_value(call, "sockets", CONSOLE_INT, hub_sockets(id));
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
         console_field_value(call, counts[i], CONSOLE_INT,

@@ -26,7 +26,8 @@ hub_table_t *hub_all(void) {
 
 typedef struct change {
     uint64_t bit;
-    bool last; /* of this worker */
+    bool last;    /* of this worker */
+    bool closing; /* it was counted as such */
 } change_t;
 
 static shared_verdict_t add_socket(void *arg, void *value) {
@@ -44,7 +45,16 @@ static shared_verdict_t remove_socket(void *arg, void *value) {
         return SHARED_KEEP;
     if (c->last)
         p->workers &= ~c->bit;
+    p->closing -= c->closing;
     return --p->sockets ? SHARED_KEEP : SHARED_DROP;
+}
+
+static shared_verdict_t close_socket(void *arg, void *value) {
+    place_t *p = value;
+    (void)arg;
+    if (p)
+        p->closing++;
+    return SHARED_KEEP;
 }
 
 static shared_verdict_t copy_place(void *arg, void *value) {
@@ -64,7 +74,8 @@ bool hub_online(int64_t user) {
 }
 
 uint32_t hub_sockets(int64_t user) {
-    return hub_place(user).sockets;
+    place_t p = hub_place(user);
+    return p.sockets - p.closing;
 }
 
 uint64_t hub_workers(int64_t user) {
@@ -107,11 +118,16 @@ void hub_leave(conn_t *c) {
     while (*at != c)
         at = &(*at)->hub_next; /* few: a user's devices are limited */
     *at = c->hub_next;
-    change_t change = {.bit = (uint64_t)1 << h->worker, .last = *first == NULL};
+    change_t change = {
+        .bit = (uint64_t)1 << h->worker, .last = *first == NULL, .closing = c->closing};
     if (change.last)
         map_del(h->users, (uint64_t)c->user);
     c->hub_next = NULL;
     shared_map_with(table->places, (uint64_t)c->user, false, remove_socket, &change);
+}
+
+void hub_closing(const conn_t *c) {
+    shared_map_with(table->places, (uint64_t)c->user, false, close_socket, NULL);
 }
 
 size_t hub_here(actor_t *self, int64_t user, conn_t **out, size_t room) {

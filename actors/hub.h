@@ -16,12 +16,14 @@ void hub_teardown(runtime_t *rt); /* after runtime_stop */
 /* The connection's own worker. A connection joins once it is welcomed and leaves when closed. */
 void hub_join(conn_t *c);
 void hub_leave(conn_t *c);
+/* A joined one is told to close: until it leaves it is not counted by hub_sockets. */
+void hub_closing(const conn_t *c);
 /* Connections of a user on this worker. */
 size_t hub_here(actor_t *self, int64_t user, conn_t **out, size_t room);
 
 /* Any thread. */
 bool hub_online(int64_t user);
-uint32_t hub_sockets(int64_t user); /* over all workers */
+uint32_t hub_sockets(int64_t user); /* over all workers, those that are closing left out */
 uint64_t hub_workers(int64_t user); /* bit per worker */
 size_t hub_users_online(void);
 actor_ref_t hub_ref(uint32_t worker); /* to send it VERB_FANOUT */

@@ -6,7 +6,7 @@
 /* Where a user has sockets. */
 typedef struct place {
     uint64_t workers;
-    uint32_t sockets;
+    uint32_t sockets, closing; /* closing: of them; the peer has not closed its side yet */
 } place_t;
 
 typedef struct hub {

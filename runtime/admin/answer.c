@@ -123,12 +123,22 @@ void answer_field(answer_t *a, const char *name, slice_t text) {
         answer_text(a, text);
 }
 
-void answer_field_value(answer_t *a, const char *name, console_type_t type, int64_t value) {
+/* Its cell follows; false: no room. */
+static bool add_field(answer_t *a, const char *name, console_type_t type) {
     part_t *p = add_part(a, PART_FIELD, name);
-    if (!p)
-        return;
-    p->type = type;
-    answer_value(a, value);
+    if (p)
+        p->type = type;
+    return p != NULL;
+}
+
+void answer_field_value(answer_t *a, const char *name, console_type_t type, int64_t value) {
+    if (add_field(a, name, type))
+        answer_value(a, value);
+}
+
+void answer_field_none(answer_t *a, const char *name, console_type_t type) {
+    if (add_field(a, name, type))
+        answer_none(a);
 }
 
 static void add_line(answer_t *a, slice_t line) {

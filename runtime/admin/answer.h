@@ -17,6 +17,7 @@ void answer_none(answer_t *a);
 void answer_left_out(answer_t *a, uint64_t rows);
 void answer_field(answer_t *a, const char *name, slice_t text);
 void answer_field_value(answer_t *a, const char *name, console_type_t type, int64_t value);
+void answer_field_none(answer_t *a, const char *name, console_type_t type);
 void answer_lines(answer_t *a, slice_t text);
 
 /* Rows and values that are not shown. */

@@ -120,6 +120,7 @@ void console_left_out(console_call_t *call, uint64_t rows);
 void console_field(console_call_t *call, const char *name, slice_t text);
 void console_field_value(console_call_t *call, const char *name, console_type_t type,
                          int64_t value);
+void console_field_none(console_call_t *call, const char *name, console_type_t type); /* as above */
 /* Lines of text; JSON: {"lines": [...]}. A text with newlines becomes several. */
 void console_line(console_call_t *call, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -414,6 +414,10 @@ void console_field_value(console_call_t *call, const char *name, console_type_t 
     answer_field_value(call->answer, name, type, value);
 }
 
+void console_field_none(console_call_t *call, const char *name, console_type_t type) {
+    answer_field_none(call->answer, name, type);
+}
+
 void console_lines(console_call_t *call, slice_t text) {
     answer_lines(call->answer, text);
 }

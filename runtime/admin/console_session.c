@@ -91,9 +91,44 @@ static void work_done(uv_work_t *w, int status) {
     password_done(w->data);
 }
 
+static void password_free(password_t *l) {
+    sodium_memzero(l, sizeof *l);
+    pool_free(l, sizeof *l);
+}
+
+/* true: the name has to wait. Said, and the session ends. */
+static bool must_wait(session_t *s, slice_t name) {
+    uint64_t wait = lockout_wait(&s->console->lockout, name, console_now(s->console));
+    char who[64];
+    if (!wait)
+        return false;
+    stat_add(STAT_CONSOLE_FAILURES, 1);
+    log_warn("console", "login refused user=%s addr=%s why=wait", log_safe(name, who, sizeof who),
+             s->address);
+    buf_addf(&s->out, "\nToo many wrong passwords: try again in %llu s.\n",
+             (unsigned long long)(wait + 999) / 1000);
+    session_end(s);
+    return true;
+}
+
+/* Whose turn it is to be checked. Sessions that had their prompt before the name was made to wait
+ * are not: their password is not even looked at. */
+static password_t *next_login(console_t *c) {
+    for (password_t *l; (l = c->logins);) {
+        session_t *s = l->session;
+        if (s && !s->closing && s->state == SESSION_CHECKING && !must_wait(s, slice_of(l->name)))
+            return l;
+        c->logins = l->next;
+        password_free(l);
+        if (s)
+            session_flush(s);
+    }
+    return NULL;
+}
+
 /* One password at a time: a hash takes memory, and guesses should not be many. */
 static void check_next(console_t *c) {
-    password_t *l = c->logins;
+    password_t *l = next_login(c);
     if (!l)
         return;
     l->work.data = l;
@@ -141,8 +176,7 @@ void password_done(password_t *l) {
         session_work(s);
         session_flush(s);
     }
-    sodium_memzero(l, sizeof *l);
-    pool_free(l, sizeof *l);
+    password_free(l);
 }
 
 static void have_password(session_t *s, slice_t password) {
@@ -163,17 +197,8 @@ static void have_password(session_t *s, slice_t password) {
 }
 
 static void have_name(session_t *s, slice_t name) {
-    uint64_t wait = lockout_wait(&s->console->lockout, name, console_now(s->console));
-    if (wait) {
-        char who[64];
-        stat_add(STAT_CONSOLE_FAILURES, 1);
-        log_warn("console", "login refused user=%s addr=%s why=wait",
-                 log_safe(name, who, sizeof who), s->address);
-        buf_addf(&s->out, "Too many wrong passwords: try again in %llu s.\n",
-                 (unsigned long long)(wait + 999) / 1000);
-        session_end(s);
+    if (must_wait(s, name))
         return;
-    }
     snprintf(s->name, sizeof s->name, "%.*s", (int)name.len, name.at);
     s->state = SESSION_PASSWORD;
     editor_prompt(s->editor, "password: ", true, &s->out);

@@ -106,6 +106,7 @@ static void cut(editor_t *e, uint32_t from, uint32_t to) {
     memmove(e->line + from, e->line + to, e->len - to);
     e->len -= to - from;
     e->at = from;
+    e->over = e->over && e->len > 0; /* a line that begins anew lacks nothing */
 }
 
 static uint32_t word_start(const editor_t *e) {
@@ -119,7 +120,7 @@ static uint32_t word_start(const editor_t *e) {
 
 static void insert(editor_t *e, const char *at, size_t len) {
     if (e->len + len > CONSOLE_LINE) {
-        e->over = !e->terminal; /* a person sees that nothing more is taken */
+        e->over = true;
         return;
     }
     memmove(e->line + e->at + len, e->line + e->at, e->len - e->at);
@@ -160,6 +161,7 @@ static void show(editor_t *e, uint32_t place) {
         place == e->history_len ? (slice_t){e->draft, e->draft_len} : slice_of(e->history[place]);
     memcpy(e->line, text.at, text.len);
     e->len = e->at = (uint32_t)text.len;
+    e->over = false;
     e->shown = place;
 }
 

@@ -85,6 +85,31 @@ describe("the console", function()
         assert.equal(4004, desk:close_code())
     end)
 
+    it("counts no socket that was told to close, though its client goes on as if nothing were", function()
+        local a = n:person()
+        local phone, desk = a:socket("phone"), a:socket("desk")
+        lena:json(("kick %d phone"):format(a.id))
+        assert.truthy(node.eventually(function() return lena:json("user " .. a.id).sockets == 1 end))
+        assert.same("desk", lena:json("conns " .. a.id)[1].device)
+        lena:json("kick " .. a.id)
+        assert.truthy(node.eventually(function() return #lena:json("conns " .. a.id) == 0 end))
+        local user = lena:json("user " .. a.id)
+        assert.same({0, false}, {user.sockets, user.online})
+        assert.truthy(lena:json("kick " .. a.id).error:find("has no socket here", 1, true))
+        assert.equal(4004, phone:close_code()) -- both were still open
+        assert.equal(4004, desk:close_code())
+        phone:close()
+        desk:close()
+        local again = a:socket("phone")
+        assert.equal(1, lena:json("user " .. a.id).sockets)
+        again:close()
+    end)
+
+    it("gives times in one type: null where there is none", function()
+        local raw = lena:run("user " .. n:person().id .. " --json")
+        assert.truthy(raw:find('"last_seen_ms":null', 1, true), raw)
+    end)
+
     it("lets no control character, terminal escape or turned text through", function()
         for _, evil in ipairs {"\u{202e}evil", "\u{9b}2J", "\u{200b}hidden", "\u{2028}line"} do
             for _, form in ipairs {"%s", "help %s", "log level %s", "conns %s", "%s --json", "help '%s' --json"} do
@@ -261,6 +286,16 @@ describe("a telnet client", function()
         end
     end)
 
+    it("is told that a line is too long, and runs no part of it", function()
+        local c = telnet()
+        c:send("version " .. ("x"):rep(2000) .. "\r\n")
+        assert.falsy(assert(c:expect("at most 1024 bytes")):find("pid"))
+        assert(c:expect("parley> "))
+        c:send(("x"):rep(2000) .. "\21version\r\n") -- taken back by ^U
+        assert(c:expect("pid"))
+        c:close()
+    end)
+
     it("has lines cut to its width and \\r\\n at their ends", function()
         local c = telnet()
         c:send("help\r\n")
@@ -314,6 +349,24 @@ describe("the console's door", function()
         P.pause(1100) -- the first wait is a second; this is what is promised
         console.login(n, "lena"):close()
         assert.truthy(n:log():find("login failed user=lena", 1, true))
+    end)
+
+    it("lets nobody past a wait who had the prompt for the password before it began", function()
+        n = start {["admin.sessions"] = 8}
+        local late = {}
+        for i = 1, 7 do
+            late[i] = console.open(n)
+            assert(late[i]:expect("login: "))
+            late[i]:send("lena\n")
+            assert(late[i]:expect("password: "))
+        end
+        for i = 1, 5 do
+            late[i]:send("wrong\n")
+            assert(late[i]:expect("incorrect", 10000))
+        end
+        for i = 6, 7 do late[i]:send(console.PASSWORD .. "\n") end
+        for i = 6, 7 do assert.truthy(late[i]:rest():find("Too many wrong passwords")) end
+        for i = 1, 7 do late[i]:close() end
     end)
 
     it("closes a session after three wrong passwords", function()
