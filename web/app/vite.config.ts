@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import vue from '@vitejs/plugin-vue';
-import { defineConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 // The node that a development server speaks to: PARLEY_NODE=http://127.0.0.1:8080 npm run dev -w app
 const node = process.env.PARLEY_NODE ?? 'http://127.0.0.1:8080';
@@ -14,5 +14,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
   },
+  test: { environment: 'jsdom', include: ['test/**/*.test.ts'], restoreMocks: true },
   server: { proxy: { '/api': node, '/ws': { target: node, ws: true } } },
 });
