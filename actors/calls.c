@@ -54,15 +54,16 @@ static int entered(lua_State *L, const msg_t *reply, int64_t arg) {
     (void)arg;
     if (reply->err == ERR_EXISTS) {
         lua_pushnil(L);
-        return 1;
+        lua_pushlstring(L, reply->body->data, reply->body->len);
+        return 2;
     }
     script_check(L, reply);
     script_push(L, (slice_t){reply->body->data, reply->body->len});
     return 1;
 }
 
-/* calls.enter(user, id, life_ms) -> devices that have a socket, or nil: the user is in another
- * call. Again with the same id: renews. Unless renewed it ends after life_ms. */
+/* calls.enter(user, id, life_ms) -> devices that have a socket, or nil and the id of the other call
+ * that the user is in. Again with the same id: renews. Unless renewed it ends after life_ms. */
 static int calls_enter(lua_State *L) {
     int64_t user = luaL_checkinteger(L, 1), life = luaL_checkinteger(L, 3);
     luaL_argcheck(L, life > 0 && life <= INT32_MAX, 3, "a life in ms is expected");

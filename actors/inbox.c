@@ -186,15 +186,16 @@ static void call_enter(actor_t *self, inbox_t *b, msg_t *m) {
     const inbox_call_t *c = msg_data(m, inbox_call_t);
     extra_t *x = extra(b);
     uint64_t now = actor_now_ns(self);
+    msg_t *reply = msg_new(0, 0);
     if (x->call[0] && now < x->call_until_ns && strcmp(x->call, c->id) != 0) {
-        actor_reply(self, m, ERR_EXISTS, NULL);
+        reply->body = block_of(x->call, strlen(x->call));
+        actor_reply(self, m, ERR_EXISTS, reply);
         return;
     }
     memcpy(x->call, c->id, sizeof x->call);
     x->call_until_ns = now + (uint64_t)c->life_ms * 1000000;
     if (!x->call_timer)
         x->call_timer = actor_after(self, c->life_ms, VERB_CALL_LEASE, 0);
-    msg_t *reply = msg_new(0, 0);
     reply->body = device_list(b);
     actor_reply(self, m, ERR_OK, reply);
 }

@@ -18,6 +18,7 @@ local CALLS_MAX <const>, ENDED_MAX <const>, RUNG_MAX <const> = 5000, 5000, 256
 local LEASE_MS <const>, RENEW_MS <const> = 60 * 1000, 20 * 1000 -- a call that is not renewed leaves its users free
 local SWEEP_MS <const>, RENEWALS <const> = 1000, 250            -- in one sweep
 local RECORD_TRIES <const> = 30
+local STARTING_MS <const> = 10 * 1000 -- longer than a handler may take: a call that is being started is known for that long
 local MAX_ID <const> = (1 << 53) - 1
 local CALL_RECORD <const> = 9
 
@@ -96,12 +97,15 @@ local function forget_oldest(state)
     ended.first = ended.first + 1
 end
 
+-- Gives what is kept of it.
 local function keep_ended(state, call)
-    local ended = state.ended
+    local ended, past = state.ended, rules.past(call)
+    state.calls[call.id] = past
     ended.last = ended.last + 1
     ended.ids[ended.last] = call.id
-    call.known_until = now() + KNOWN_MS
+    past.known_until = now() + KNOWN_MS
     if ended.last - ended.first >= ENDED_MAX then forget_oldest(state) end
+    return past
 end
 
 -- Soon, but behind the answer that is still to come.
@@ -114,9 +118,9 @@ local function finish(state, call, reason, missed)
     call.status, call.end_reason, call.ended_at = "ended", reason, seconds()
     if call.timer then cancel(call.timer) end
     for _, side in ipairs {"caller", "callee"} do calls.leave(call[side].user, call.id) end
-    keep_ended(state, call)
+    local past = keep_ended(state, call)
     if missed then
-        call.record, call.tries = missed, 0
+        past.record, past.tries = missed, 0
         later(call, "record", {call_id = call.id})
     end
 end
@@ -185,17 +189,38 @@ end
 
 local function enter(user, id) return calls.enter(user, id, LEASE_MS) end
 
-local function refuse_busy_caller(ask, id)
-    if not enter(ask.caller, id) then fail("call_busy") end
+local function is_known(state, id)
+    local call = state.calls[id]
+    return call ~= nil and call.status ~= "ended" or (state.starting[id] or 0) > now()
+end
+
+-- Does anybody know this call? A shard that crashed has forgotten its calls, and their users would be busy until the lease ends.
+local function is_lost(state, id, own_key)
+    local key = tonumber(id:match "^%x+", 16)
+    if key == own_key then return not is_known(state, id) end
+    local ok, known = pcall(call, "call", "known", key, {call_id = id})
+    return ok and not known
+end
+
+-- The devices of the user, who is in our call from now on; nil: they are in another one.
+local function take(state, user, id, key)
+    local devices, other = enter(user, id)
+    if devices or not is_lost(state, other, key) then return devices end
+    calls.leave(user, other)
+    return (enter(user, id))
+end
+
+local function refuse_busy_caller(state, ask, id, key)
+    if not take(state, ask.caller, id, key) then fail("call_busy") end
 end
 
 -- Takes both users, the lower id first: of two who call each other at once, one call rings. nil: the callee is in a call.
-local function take_both(ask, id)
+local function take_both(state, ask, id, key)
     local devices = {}
     for _, user in ipairs {math.min(ask.caller, ask.callee), math.max(ask.caller, ask.callee)} do
-        devices[user] = enter(user, id)
+        devices[user] = take(state, user, id, key)
         if not devices[user] then
-            refuse_busy_caller(ask, id)
+            refuse_busy_caller(state, ask, id, key)
             return nil
         end
     end
@@ -241,7 +266,7 @@ local function unavailable(call)
 end
 
 local function open(state, req, ask, facts, id, key)
-    local devices = take_both(ask, id)
+    local devices = take_both(state, ask, id, key)
     if not devices then
         calls.refused "busy"
         return nil, answer("", "busy")
@@ -272,12 +297,14 @@ local function start(state, req, ctx)
     local facts = facts_of(ask)
     local id = ("%x-%s"):format(ctx.key, random.bytes(12))
     if facts.blocked ~= 0 then
-        refuse_busy_caller(ask, id)
+        refuse_busy_caller(state, ask, id, ctx.key)
         calls.leave(ask.caller, id)
         return unavailable {key = ctx.key, caller = {user = req.user, device = req.device}}
     end
     if state.live >= CALLS_MAX then fail "busy" end
+    state.starting[id] = now() + STARTING_MS
     local ok, call, result = pcall(open, state, req, ask, facts, id, ctx.key)
+    state.starting[id] = nil
     if not ok or not call then leave_both(ask, id) end
     if not ok then error(call, 0) end
     return result
@@ -415,6 +442,8 @@ local function device(state, req)
     device_is(call, side, req.device, req.online)
 end
 
+local function known(state, req) return is_known(state, req.call_id) end
+
 local function rejected(_, req)
     tell_device(req.user, req.device, SERVER, "", "call_rejected", {reason = "unavailable"})
 end
@@ -469,6 +498,13 @@ local function forget_old(state)
     end
 end
 
+-- Of handlers that were killed on their way.
+local function forget_starting(state)
+    for id, till in pairs(state.starting) do
+        if till <= now() then state.starting[id] = nil end
+    end
+end
+
 local function late(call)
     local at = call.deadline
     for _, side in ipairs {"caller", "callee"} do at = math.min(at, call[side].lost_until or at) end
@@ -478,6 +514,7 @@ end
 local function sweep(state)
     local renewals = 0
     forget_old(state)
+    forget_starting(state)
     for id, call in pairs(state.calls) do
         if call.status == "ended" then
             if call.record then later(call, "record", {call_id = id}) end
@@ -492,10 +529,16 @@ local function sweep(state)
 end
 
 return {
-    name = "call", version = 1,
-    init = function() return {calls = {}, live = 0, ended = {first = 1, last = 0, ids = {}}} end,
+    name = "call", version = 2,
+    init = function() return {calls = {}, starting = {}, live = 0, ended = {first = 1, last = 0, ids = {}}} end,
     on = {
-        signal = signal, device = device, rejected = rejected, due = due, lost = due, record = record, renew = renew, sweep = sweep,
+        signal = signal, device = device, known = known, rejected = rejected, due = due, lost = due, record = record, renew = renew,
+        sweep = sweep,
     },
+    concurrent = {"known"}, -- two calls may ask each other
+    upgrade = function(state)
+        state.starting = state.starting or {}
+        return state
+    end,
     every = {{SWEEP_MS, "sweep", each = true}},
 }

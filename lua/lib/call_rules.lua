@@ -2,7 +2,7 @@
 -- and its text. A call:
 --   id, key, type (audio, video), conversation, status (ringing, accepted, connected, ended), end_reason,
 --   started_at, connected_at, ended_at (s, 0 = not yet), caller, callee: {user, device (the bound one), devices (that have a socket)};
---   callee.rung: devices that got incoming_call, in order; callee.out: those of them that said busy.
+--   callee.rung: devices that got incoming_call, in order; callee.out: those of them that said busy. Of an ended one: see rules.past.
 local rules = {}
 
 rules.TYPES = {audio = true, video = true}
@@ -60,6 +60,15 @@ function rules.is_there(call, side)
     local party = call[side]
     if call.status == "ringing" then return next(party.devices) ~= nil end
     return party.devices[party.device] == true
+end
+
+-- What an ended call is still asked for. Thousands may have ended in the time that they are known: it must be small.
+function rules.past(call)
+    return {
+        id = call.id, key = call.key, type = call.type, conversation = call.conversation, status = "ended", end_reason = call.end_reason,
+        started_at = call.started_at, connected_at = call.connected_at, ended_at = call.ended_at,
+        caller = {user = call.caller.user}, callee = {user = call.callee.user},
+    }
 end
 
 function rules.duration(call, now_s)

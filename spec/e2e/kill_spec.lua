@@ -185,3 +185,42 @@ describe("a node whose root fails", function()
         n:finish()
     end)
 end)
+
+describe("a call whose shard is killed", function()
+    it("leaves nobody busy: both may call and be called at once", function()
+        local n = node.start {["admin.listen"] = "127.0.0.1:0", ["script.shards"] = 1}
+        local console = ctl.open(n)
+        local function shard_of(service)
+            local shards, at = {}
+            for _, a in ipairs((console:ask("actors --rows=500"))) do
+                if a.class == "script" then shards[#shards + 1] = a.id end
+            end
+            table.sort(shards) -- they were made in the order of the services
+            for i, s in ipairs((console:ask("scripts"))) do if s.service == service then at = i end end
+            return shards[at]
+        end
+        local function ring(c, callee)
+            local m = c:ask("signaling", {action = "call", payload = {callee_id = callee.id, conversation_id = 0, call_type = "audio"}})
+            return m.type == "signal_resp" and m.data.status or m.data.code
+        end
+        local people, socks = {}, {}
+        for i = 1, 4 do
+            people[i] = n:person()
+            socks[i] = people[i]:socket("d")
+        end
+        assert.equal("ringing", ring(socks[1], people[2]))
+        assert.equal("busy", ring(socks[3], people[2]))
+        assert.equal("call_busy", ring(socks[1], people[4]))
+        local restarts = console:ask("actor " .. shard_of("call")).restarts or 0
+        console:text("kill " .. shard_of("call"))
+        assert.truthy(node.eventually(function()
+            local a = console:ask("actor " .. shard_of("call"))
+            return (a.restarts or 0) > restarts
+        end))
+        assert.equal("ringing", ring(socks[3], people[2]))
+        assert.equal("ringing", ring(socks[1], people[4]))
+        for _, c in ipairs(socks) do c:close() end
+        console:close()
+        n:finish()
+    end)
+end)

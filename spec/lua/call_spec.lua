@@ -163,6 +163,27 @@ describe("calls", function()
             assert.same({"call_busy", nil}, refused(tom, "tom-1", "call", {callee_id = lena, conversation_id = 0, call_type = "audio"}))
         end)
 
+        it("[36] to or by somebody whose call was lost with its shard rings: they are not busy", function()
+            local id = ringing()
+            w.states.call = nil -- a crash: the inboxes still hold both
+            assert.equal(id, w.in_call[tom])
+            assert.equal("ringing", call(mia, tom, {device = "mia-1"}).status)
+            assert.equal("unavailable", call(lena, w:user "kim").status) -- not call_busy
+            assert.is_nil(w.in_call[lena])
+        end)
+
+        it("to somebody whose call is just being started is busy", function()
+            w.states.call = nil
+            call(lena, tom)
+            local id = w.in_call[tom]
+            w.states.call.calls[id], w.states.call.starting[id] = nil, w.now + 1
+            assert.equal("busy", call(mia, tom, {device = "mia-1"}).status)
+            w.now = w.now + 1 -- its handler was killed
+            assert.equal("ringing", call(mia, tom, {device = "mia-1"}).status)
+            w:run("call", "sweep", 0)
+            assert.is_nil(next(w.states.call.starting))
+        end)
+
         it("that fails half-way leaves both free", function()
             _G.push.device = function() error("no push") end
             assert.has_error(function() call(lena, tom) end)
@@ -387,6 +408,27 @@ describe("calls", function()
             pass(2)
             w:run("call", "sweep", 0)
             assert.same({"call_not_found", "call not found: " .. id}, refused(lena, "lena-1", "get_state", {call_id = id}))
+        end)
+        it("an ended call keeps what get_state tells and no more, the oldest goes first when 5,000 have ended", function()
+            local first = ringing()
+            ask(lena, "lena-1", "cancel", {call_id = first})
+            local kept = w.states.call.calls[first]
+            assert.same({{user = lena}, {user = tom}, nil, nil}, {kept.caller, kept.callee, kept.timer, kept.deadline})
+            local second = ringing()
+            ask(lena, "lena-1", "cancel", {call_id = second})
+            local ended = w.states.call.ended
+            for _ = 1, 4998 do
+                local copy = {}
+                for k, v in pairs(kept) do copy[k] = v end
+                ended.last = ended.last + 1
+                copy.id = "1-" .. ended.last
+                ended.ids[ended.last], w.states.call.calls[copy.id] = copy.id, copy
+            end
+            assert.equal("ended", state(second).status)
+            local third = ringing()
+            ask(lena, "lena-1", "cancel", {call_id = third})
+            assert.same({"call_not_found", "call not found: " .. first}, refused(lena, "lena-1", "get_state", {call_id = first}))
+            assert.equal("ended", state(third).status)
         end)
         it("the sweep does what a timer without room did not", function()
             _G.after = function() error "busy" end

@@ -280,7 +280,7 @@ local function calls_of(w)
     local function count(name) return function(result) w.results[#w.results + 1] = name .. (result and " " .. result or "") end end
     return {
         enter = function(user, id)
-            if w.in_call[user] and w.in_call[user] ~= id then return nil end
+            if w.in_call[user] and w.in_call[user] ~= id then return nil, w.in_call[user] end
             w.in_call[user] = id
             return json.list(table.move(w.online[user] or {}, 1, 100, 1, {}))
         end,
