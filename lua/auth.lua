@@ -1,4 +1,4 @@
--- auth: accounts and logins: register, login, refresh, logout (PROTOCOL.md rows 1 to 4, section 4).
+-- auth: accounts and logins: register, login, refresh, logout, one's own logins (PROTOCOL.md rows 1 to 4, 61 to 63, section 4).
 -- Rules an operator may want to change (conf has auth.min_password, auth.refresh_grace and the lives of the tokens; the waits after
 -- failed logins are in lua/lib/backoff.lua):
 local USERNAME_MIN <const>, USERNAME_MAX <const> = 3, 32
@@ -139,8 +139,31 @@ local function log_out(_, req)
     return {data = {}}
 end
 
+-- ---- where one is logged in ----
+
+local function list_logins(_, req)
+    local shown = {}
+    for _, row in ipairs(logins.list(req.user)) do
+        if row.revoked_ms == 0 then
+            shown[#shown + 1] = {
+                id = row.family, device = row.device, created_at_ms = row.created_ms, used_at_ms = row.used_ms,
+                address = row.address, current = row.family == req.fam,
+            }
+        end
+    end
+    return {data = shown}
+end
+
+local function end_login(_, req)
+    logins.close(req.user, req.id[1], 0)
+    return {data = {}}
+end
+
+local function end_others(_, req) return {data = {ended = logins.close(req.user, 0, req.fam)}} end
+
 return {
     name = "auth", version = 1,
     init = function() return {} end,
-    on = {register = register, login = log_in, refresh = refresh, logout = log_out},
+    on = {register = register, login = log_in, refresh = refresh, logout = log_out,
+          logins = list_logins, end_login = end_login, end_others = end_others},
 }

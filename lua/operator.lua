@@ -1,7 +1,5 @@
 -- operator: what an operator sees and does of users by the console (PROTOCOL.md section 4, Disabling). No route leads here.
--- Rules an operator may want to change:
-local SESSIONS_SHOWN <const> = 1000 -- token families in one list
-local REVOKED_AT_ONCE <const> = 200 -- in one round; rounds follow until all are revoked
+local logins = require "lib.login"
 
 -- Who is meant: a number is an id, all else a username.
 local function user_of(who)
@@ -33,27 +31,11 @@ local function enable(_, req) return set_status(req.who, "active") end
 
 -- ---- logins ----
 
-local function sessions(_, req)
-    local user = user_of(req.who).id
-    return store.run("login_list", {user = user, since = now() - conf("auth.refresh_ttl"), limit = SESSIONS_SHOWN})
-end
-
--- Their tokens are worth nothing from now on, their sockets close.
-local function revoke_some(user, family)
-    local rows = store.run("login_live", {user = user, family = family, limit = REVOKED_AT_ONCE})
-    local steps = {}
-    for i, row in ipairs(rows) do steps[i] = {"login_revoke", {fam = row.family, now = now()}} end
-    if #steps > 0 then store.batch(steps) end
-    for _, row in ipairs(rows) do login.revoke(row.family, user) end
-    return #rows
-end
+local function sessions(_, req) return logins.list(user_of(req.who).id) end
 
 local function revoke(_, req)
-    local user, count = user_of(req.who).id, 0
-    repeat
-        local some = revoke_some(user, req.family or 0)
-        count = count + some
-    until some < REVOKED_AT_ONCE
+    local user = user_of(req.who).id
+    local count = logins.close(user, req.family or 0, 0)
     if count == 0 and req.family then fail("not_found", "this user has no such session, or it is revoked already") end
     return {id = user, revoked = count}
 end

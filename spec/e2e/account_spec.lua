@@ -154,6 +154,25 @@ describe("accounts", function()
         kept:close()
     end)
 
+    it("a person sees where they are logged in and ends the others: their tokens are refused, their sockets get 4004", function()
+        local p = n:person {device = "laptop"}
+        local phone = login(p.name).json
+        local mine = p.token
+        p.token = phone.access_token
+        local c = p:socket("phone")
+        p.token = mine
+        local list = p:get("/api/auth/logins").json.data
+        assert.same({2, false, true}, {#list, list[1].current, list[2].current})
+        assert.same({400, "bad_request"}, code(p:delete("/api/auth/logins/x")))
+        local foreign = n:person()
+        assert.equal(200, foreign:delete("/api/auth/logins/" .. list[1].id).status)
+        assert.equal(200, n:api("GET", "/api/users/me", {token = phone.access_token}).status)
+        assert.same({ended = 1}, p:delete("/api/auth/logins").json.data)
+        assert.equal(4004, c:close_code())
+        assert.same({401, "token_revoked"}, code(n:api("GET", "/api/users/me", {token = phone.access_token})))
+        assert.equal(200, p:get("/api/users/me").status)
+    end)
+
     it("logout stays over a restart", function()
         local m = node.start()
         local p = m:person()

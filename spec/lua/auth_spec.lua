@@ -289,4 +289,26 @@ describe("auth", function()
             assert.equal("bad_request", (w:refused("auth.logout", 1, {body = {device_id = ""}})))
         end)
     end)
+
+    describe("one's own logins", function()
+        before_each(function() register {username = "lena", password = GOOD} end)
+
+        it("are listed without those that ended, are ended one by one, or all but this one", function()
+            login "lena"
+            register {username = "tom", password = GOOD} -- login 3, of user 2
+            local fourth = login "lena"
+            local list = w:data("auth.logins", 1, {fam = 4})
+            local seen = {}
+            for i, l in ipairs(list) do seen[i] = {l.id, l.current, l.address} end
+            assert.same({{4, true, ""}, {2, false, ""}, {1, false, ""}}, seen)
+            w.events = {}
+            assert.same({}, w:data("auth.end_login", 1, {fam = 4, id = {3}})) -- of somebody else
+            assert.same({}, w.events)
+            w:data("auth.end_login", 1, {fam = 4, id = {2}})
+            assert.same({{kind = "revoke", 2, 1}}, w.events)
+            assert.same({ended = 1}, w:data("auth.end_others", 1, {fam = 4}))
+            assert.equal(1, #w:data("auth.logins", 1, {fam = 4}))
+            assert.truthy(refresh(fourth.refresh_token))
+        end)
+    end)
 end)

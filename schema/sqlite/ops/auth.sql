@@ -38,3 +38,13 @@ INSERT INTO user (username, phone, display_name, created_ms) VALUES (:username, 
 
 -- name: user_phone write
 UPDATE user SET phone = :phone WHERE id = :user;
+
+-- Token families, the newest first; those whose tokens have all expired (:since) are left out.
+-- name: login_list read
+SELECT l.id AS family, l.device, l.created_ms, max(l.created_ms, l.used_ms) AS used_ms, l.used_address AS address, l.revoked_ms
+FROM login l WHERE l.user = :user AND max(l.created_ms, l.used_ms) > :since ORDER BY l.id DESC LIMIT :limit;
+
+-- All families of a user but one, or the one named (:family = 0: all), that are not revoked yet.
+-- name: login_live read
+SELECT l.id AS family FROM login l
+WHERE l.user = :user AND l.revoked_ms = 0 AND (:family = 0 OR l.id = :family) AND l.id <> :except ORDER BY l.id LIMIT :limit;

@@ -10,12 +10,3 @@ FROM user u WHERE u.id = :id OR (:id = 0 AND u.username = :name);
 
 -- name: user_status write expect=1
 UPDATE user SET status = :status WHERE id = :user;
-
--- Token families, the newest first; those whose tokens have all expired (:since) are left out.
--- name: login_list read
-SELECT l.id AS family, l.device, l.created_ms, max(l.created_ms, l.used_ms) AS used_ms, l.used_address AS address, l.revoked_ms
-FROM login l WHERE l.user = :user AND max(l.created_ms, l.used_ms) > :since ORDER BY l.id DESC LIMIT :limit;
-
--- All families of a user, or the one named (:family = 0: all), that are not revoked yet.
--- name: login_live read
-SELECT l.id AS family FROM login l WHERE l.user = :user AND l.revoked_ms = 0 AND (:family = 0 OR l.id = :family) ORDER BY l.id LIMIT :limit;
