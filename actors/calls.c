@@ -5,7 +5,9 @@
  * the inbox). */
 #include "actors/edge.h"
 #include "base/log.h"
+#include "port/crypt.h"
 #include "script/wait.h"
+#include <sodium.h>
 #include <stdio.h>
 
 /* --- the name of a call: its key in hexadecimal digits, '-', random text --- */
@@ -117,31 +119,57 @@ static int calls_refused(lua_State *L) {
 
 /* --- calls.turn --- */
 
-/* calls.turn(): the TURN servers of conf as a client gets them: a list of {urls, username,
- * credential}. The credential is a secret of conf, which scripts cannot read themselves. */
+enum { MAC_LEN = 20, TURN_LIFE_MAX_S = 366 * 86400 };
+
+/* The shared-secret scheme of TURN servers (coturn: use-auth-secret): the user name tells when it
+ * ends and whose it is, the credential is its MAC under the secret that the server knows too. */
+static void push_own_credentials(lua_State *L, slice_t secret, int64_t user, int64_t until_s) {
+    char name[48], credential[sodium_base64_ENCODED_LEN(MAC_LEN, sodium_base64_VARIANT_ORIGINAL)];
+    uint8_t mac[MAC_LEN];
+    int len = snprintf(name, sizeof name, "%lld:%lld", (long long)until_s, (long long)user);
+    crypt_hmac_sha1(secret, (slice_t){name, (size_t)len}, mac);
+    sodium_bin2base64(credential, sizeof credential, mac, MAC_LEN, sodium_base64_VARIANT_ORIGINAL);
+    lua_pushlstring(L, name, (size_t)len);
+    lua_pushstring(L, credential);
+}
+
+static void push_conf(lua_State *L, const conf_t *conf, const char *key) {
+    slice_t text = conf_text(conf, key);
+    lua_pushlstring(L, text.at, text.len);
+}
+
+/* calls.turn(user, life_ms): the TURN servers of conf as this user's devices get them: a list of
+ * {urls, username, credential}. What makes the credential is a secret of conf, which scripts cannot
+ * read themselves. */
 static int calls_turn(lua_State *L) {
     const conf_t *conf = ((edge_t *)lua_touserdata(L, lua_upvalueindex(1)))->conf;
+    int64_t user = luaL_checkinteger(L, 1), life_s = luaL_checkinteger(L, 2) / 1000;
+    luaL_argcheck(L, user > 0, 1, "a user id is expected");
+    luaL_argcheck(L, life_s > 0 && life_s <= TURN_LIFE_MAX_S, 2, "a life in ms is expected");
+    int64_t until_s = actor_wall_ms(script_self(L)) / 1000 + life_s;
+    script_reads(L);
     size_t n = conf_list_count(conf, "call.turn");
-    buf_t b = {0};
-    char text[4096];
-    if (n == 0) {
-        script_push(L, SLICE("[]"));
+    slice_t secret = conf_text(conf, "call.turn_secret");
+    script_push(L, SLICE("[]"));
+    if (n == 0)
         return 1;
-    }
-    buf_add_text(&b, "[{\"urls\":[");
+    lua_createtable(L, 0, 3);
+    script_push(L, SLICE("[]"));
     for (size_t i = 0; i < n; i++) {
-        if (i)
-            buf_add_char(&b, ',');
-        json_add_string(&b, conf_list(conf, "call.turn", i));
+        slice_t url = conf_list(conf, "call.turn", i);
+        lua_pushlstring(L, url.at, url.len);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    buf_add_char(&b, ']');
-    json_add_text(&b, "username", conf_text(conf, "call.turn_username"));
-    json_add_text(&b, "credential", conf_text(conf, "call.turn_credential"));
-    buf_add_text(&b, "}]");
-    size_t len = b.len < sizeof text ? b.len : 0; /* a copy: an error of the script leaks nothing */
-    memcpy(text, b.at, len);
-    buf_free(&b);
-    script_push(L, (slice_t){text, len});
+    lua_setfield(L, -2, "urls");
+    if (secret.len)
+        push_own_credentials(L, secret, user, until_s);
+    else {
+        push_conf(L, conf, "call.turn_username");
+        push_conf(L, conf, "call.turn_credential");
+    }
+    lua_setfield(L, -3, "credential");
+    lua_setfield(L, -2, "username");
+    lua_rawseti(L, -2, 1);
     return 1;
 }
 

@@ -5,6 +5,7 @@ local function ring_timeout(_) return conf "call.ring" end       -- nobody answe
 local function connect_timeout(_) return conf "call.connect" end -- accepted, but no `answer` frame comes: 30 s
 local function max_duration(_) return conf "call.max" end        -- 4 h
 local function lost_timeout(_) return conf "call.lost" end       -- a party's sockets are gone: 15 s
+local function turn_life(_) return conf "call.turn_ttl" end      -- of a party's TURN credentials: they must outlive the call: 6 h
 
 -- What the chat of the two is told of a call that nobody took.
 local MISSED_HINT <const> = {audio = "missed audio call", video = "missed video call"}
@@ -46,6 +47,9 @@ local function tell_ringing(call, by, action, payload, except)
     end
 end
 
+-- Which STUN and TURN servers a party is told; each has credentials of its own.
+local function servers(call, side) return conf "call.stun", calls.turn(call[side].user, turn_life(call)) end
+
 local function ring(call, device)
     local callee = call.callee
     if #callee.rung >= RUNG_MAX then return end
@@ -53,8 +57,9 @@ local function ring(call, device)
         if rung == device then return end -- each device once
     end
     callee.rung[#callee.rung + 1] = device
+    local stun, turn = servers(call, "callee")
     tell_device(callee.user, device, call.caller, call.id, "incoming_call", {
-        call_type = call.type, conversation_id = call.conversation, stun_servers = conf "call.stun", turn_servers = calls.turn(),
+        call_type = call.type, conversation_id = call.conversation, stun_servers = stun, turn_servers = turn,
     })
 end
 
@@ -250,26 +255,25 @@ local function new_call(id, key, ask, device, devices)
     }
 end
 
-local function answer(id, status)
-    local known = status == "ringing"
-    return {
-        call_id = id, status = status, stun_servers = known and conf "call.stun" or json.list {},
-        turn_servers = known and calls.turn() or json.list {},
-    }
+local function answer(call)
+    local stun, turn = servers(call, "caller")
+    return {call_id = call.id, status = "ringing", stun_servers = stun, turn_servers = turn}
 end
+
+local function no_call(status) return {call_id = "", status = status, stun_servers = json.list {}, turn_servers = json.list {}} end
 
 -- The web client knows only `busy` and would ring for ever, so it is told, after the reply.
 local function unavailable(call)
     calls.refused "unavailable"
     later(call, "rejected", {user = call.caller.user, device = call.caller.device})
-    return answer("", "unavailable")
+    return no_call "unavailable"
 end
 
 local function open(state, req, ask, facts, id, key)
     local devices = take_both(state, ask, id, key)
     if not devices then
         calls.refused "busy"
-        return nil, answer("", "busy")
+        return nil, no_call "busy"
     end
     ask.conversation = chat_of(ask, facts)
     local call = new_call(id, key, ask, req.device, devices)
@@ -284,7 +288,7 @@ local function open(state, req, ask, facts, id, key)
     for _, device in ipairs(devices[ask.callee]) do ring(call, device) end
     if not call.caller.devices[req.device] then call.caller.gone_at = now() end
     watch(call, "caller")
-    return call, answer(id, "ringing")
+    return call, answer(call)
 end
 
 local function leave_both(ask, id)

@@ -6,7 +6,7 @@ local TEXT <const> = 390 -- bytes of it
 
 -- ---- what is shown: no secrets, bounded ----
 
-local SECRET <const> = {code = true, access = true, refresh = true, hash = true}
+local SECRET <const> = {code = true, access = true, refresh = true, hash = true, credential = true}
 -- Arguments of calls that are secrets whatever their names are: all of them, or those with these numbers.
 local SECRET_CALLS <const> = {crypt = true, token = true, ["kv.set"] = {[2] = true}, ["http.post"] = {[2] = true, [3] = true}}
 

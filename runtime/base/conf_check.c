@@ -135,6 +135,110 @@ static bool proxies(const check_t *k) {
     return true;
 }
 
+/* --- the servers of calls: a browser that is told a URL it cannot read makes no call at all --- */
+
+enum { SERVERS_MAX = 16, SERVER_TEXT_MAX = 255, SECRET_MIN = 16 };
+
+static bool take(slice_t *s, const char *prefix) {
+    size_t len = strlen(prefix);
+    if (s->len < len || memcmp(s->at, prefix, len) != 0)
+        return false;
+    *s = (slice_t){s->at + len, s->len - len};
+    return true;
+}
+
+/* What of `s` consists of these bytes. */
+static slice_t take_span(slice_t *s, const char *bytes) {
+    size_t n = 0;
+    while (n < s->len && s->at[n] && strchr(bytes, s->at[n]))
+        n++;
+    slice_t span = {s->at, n};
+    *s = (slice_t){s->at + n, s->len - n};
+    return span;
+}
+
+#define DIGITS "0123456789"
+#define HOST   DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-"
+
+/* host, [address of IPv6], then :port or nothing. */
+static bool take_host_port(slice_t *s) {
+    int64_t port = 1;
+    if (take(s, "[")) {
+        char ip[64], bytes[16];
+        slice_t text = take_span(s, DIGITS "abcdefABCDEF:.");
+        if (text.len >= sizeof ip || !take(s, "]"))
+            return false;
+        memcpy(ip, text.at, text.len);
+        ip[text.len] = 0;
+        if (inet_pton(AF_INET6, ip, bytes) != 1)
+            return false;
+    } else if (take_span(s, HOST).len == 0)
+        return false;
+    return !take(s, ":") ||
+           (text_to_int(take_span(s, DIGITS), &port) && port >= 1 && port <= 65535);
+}
+
+/* RFC 7064 and 7065. */
+static bool is_server(slice_t s, const char *scheme, bool transport) {
+    if (s.len > SERVER_TEXT_MAX || !take(&s, scheme))
+        return false;
+    take(&s, "s");
+    if (!take(&s, ":") || !take_host_port(&s))
+        return false;
+    if (transport && take(&s, "?transport=") && !take(&s, "udp") && !take(&s, "tcp"))
+        return false;
+    return s.len == 0;
+}
+
+static bool servers(const check_t *k, const char *key, const char *scheme, bool transport) {
+    size_t count = conf_list_count(k->conf, key);
+    if (count > SERVERS_MAX)
+        return refuse(k, key, "names %zu servers, at most %d are told", count, SERVERS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        slice_t s = conf_list(k->conf, key, i);
+        char safe[80];
+        if (!is_server(s, scheme, transport))
+            return refuse(k, key, "'%s' is no URL such as %s:host:port or %ss:host:port%s",
+                          log_safe(s, safe, sizeof safe), scheme, scheme,
+                          transport ? "?transport=tcp" : "");
+    }
+    return true;
+}
+
+/* One way of credentials, whole; those of limited life outlive the longest call. */
+static bool turn_credentials(const check_t *k) {
+    size_t secret = conf_text(k->conf, "call.turn_secret").len;
+    bool name = *text(k, "call.turn_username"), password = *text(k, "call.turn_credential");
+    int64_t longest = conf_int(k->conf, "call.ring") + conf_int(k->conf, "call.connect") +
+                      conf_int(k->conf, "call.max");
+    if (name != password)
+        return refuse(k, name ? "call.turn_username" : "call.turn_credential",
+                      "call.turn_username and call.turn_credential only work together");
+    if (secret && name)
+        return refuse(k, "call.turn_secret", "takes the place of call.turn_username: set one");
+    if (conf_list_count(k->conf, "call.turn") && !secret && !name)
+        return refuse(k, "call.turn",
+                      "needs call.turn_secret: browsers refuse such a server "
+                      "without credentials");
+    if (!secret)
+        return true;
+    if (secret < SECRET_MIN)
+        return refuse(k, "call.turn_secret",
+                      "must have at least %d bytes: who was given a credential could guess it",
+                      SECRET_MIN);
+    if (conf_int(k->conf, "call.turn_ttl") < longest)
+        return refuse(k, "call.turn_ttl",
+                      "must not be shorter than call.ring, call.connect and call.max together "
+                      "(%lld s)",
+                      (long long)(longest / 1000));
+    return true;
+}
+
+static bool calls(const check_t *k) {
+    return servers(k, "call.stun", "stun", false) && servers(k, "call.turn", "turn", true) &&
+           turn_credentials(k);
+}
+
 /* A key of the wire contract whose feature comes later: refused, not ignored. */
 static bool not_yet(const check_t *k) {
     return !conf_bool(k->conf, "ws.deflate") ||
@@ -146,7 +250,7 @@ int conf_check(const conf_t *c, char *fault, size_t room) {
     bool ok = secrets(&k) && open_mode(&k) && listeners(&k) &&
               tls_pair(&k, "http.tls_cert", "http.tls_key") &&
               tls_pair(&k, "ws.tls_cert", "ws.tls_key") && times(&k) && sizes(&k) && not_yet(&k) &&
-              proxies(&k) && scheme(&k, "store.url", "sqlite:") &&
+              calls(&k) && proxies(&k) && scheme(&k, "store.url", "sqlite:") &&
               scheme(&k, "kv.url", "memory:") && scheme(&k, "stream.url", "memory:");
     return ok ? ERR_OK : ERR_BAD_REQUEST;
 }

@@ -22,6 +22,7 @@ int crypt_hash_here(const conf_t *conf, slice_t password, char hash[128]);
 int crypt_verify_here(const conf_t *conf, slice_t password, slice_t hash);
 /* In place, any thread, 1 to 2 us. */
 void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]);
+void crypt_hmac_sha1(slice_t key, slice_t text, uint8_t out[20]); /* TURN credentials */
 void crypt_sha256(slice_t text, uint8_t out[32]);
 void crypt_sha1(slice_t text, uint8_t out[20]); /* the WebSocket handshake */
 void crypt_random(void *out, size_t len);

@@ -1,6 +1,8 @@
 /* crypt_small: digests, MACs, randomness: in place, any thread. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "port/crypt.h"
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/sha.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -41,6 +43,11 @@ void crypt_hmac_sha256(slice_t key, slice_t text, uint8_t out[32]) {
     keyed(block, 0x5c, (slice_t){(char *)inner, sizeof inner}, out);
     sodium_memzero(block, sizeof block);
     sodium_memzero(inner, sizeof inner);
+}
+
+void crypt_hmac_sha1(slice_t key, slice_t text, uint8_t out[20]) {
+    if (!HMAC(EVP_sha1(), bytes(key), (int)key.len, bytes(text), text.len, out, NULL))
+        abort(); /* no memory */
 }
 
 void crypt_sha256(slice_t text, uint8_t out[32]) {

@@ -73,18 +73,19 @@ describe("calls", function()
     end
     local function free() return w.in_call[lena] == nil and w.in_call[tom] == nil end
 
+    local stun = {"stun:stun.example.org:3478"}
+    local function turn(user) return {{urls = {"turn:turn.example.org"}, username = "21600000:" .. user, credential = "c"}} end
+
     describe("call", function()
         it("rings on all devices of the callee and takes both", function()
             local r = call(lena, tom)
-            assert.same({call_id = r.call_id, status = "ringing", stun_servers = {"stun:stun.example.org:3478"}, turn_servers = {}}, r)
+            assert.same({call_id = r.call_id, status = "ringing", stun_servers = stun, turn_servers = turn(lena)}, r)
             assert.truthy(#r.call_id <= 64)
             local p = w:pushed("signaling", "incoming_call")
             assert.same({"tom-1", "tom-2", 2}, {p[1].device, p[2].device, #p})
             assert.same({
                 action = "incoming_call", call_id = r.call_id, from_user = lena, from_device = "lena-1", timestamp = w.now // 1000,
-                payload = {
-                    call_type = "audio", conversation_id = 1, stun_servers = {"stun:stun.example.org:3478"}, turn_servers = {},
-                },
+                payload = {call_type = "audio", conversation_id = 1, stun_servers = stun, turn_servers = turn(tom)},
             }, p[1].data)
             assert.same({r.call_id, r.call_id, "started"}, {w.in_call[lena], w.in_call[tom], w.results[1]})
         end)

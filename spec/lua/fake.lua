@@ -235,7 +235,7 @@ local defaults = {
     ["group.member_limit"] = 500, ["recall.window"] = 120000,
     ["call.ring"] = 30000, ["call.connect"] = 30000, ["call.max"] = 14400000, ["call.lost"] = 15000,
     ["sms.sender"] = "log", ["sms.auto_register"] = true, ["sms.url"] = "http://gateway.example/send", ["sms.text"] = "Code: {code}",
-    ["call.stun"] = json.list {"stun:stun.example.org:3478"},
+    ["call.stun"] = json.list {"stun:stun.example.org:3478"}, ["call.turn_ttl"] = 21600000,
 }
 
 -- ---- services that speak with each other and with themselves later ----
@@ -285,7 +285,9 @@ local function calls_of(w)
             return json.list(table.move(w.online[user] or {}, 1, 100, 1, {}))
         end,
         leave = function(user, id) if w.in_call[user] == id then w.in_call[user] = nil end end,
-        turn = function() return json.list {} end,
+        turn = function(user, life_ms)
+            return json.list {{urls = json.list {"turn:turn.example.org"}, username = ("%d:%d"):format(life_ms, user), credential = "c"}}
+        end,
         started = count "started", ended = count "ended", refused = count "refused",
     }
 end

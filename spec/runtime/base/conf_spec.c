@@ -299,6 +299,73 @@ SPEC("refuses values that do not fit each other") {
     CHECK_INT(start_with(GOOD "ws.deflate = true"), ERR_BAD_REQUEST);
 }
 
+#define WITH_SECRET "call.turn_secret = '0123456789abcdef' "
+SPEC("refuses servers of calls that a browser would refuse, and credentials that are none") {
+    static const char *const good[] = {
+        "",
+        "call.stun = { 'stun:stun.example.org', 'stuns:10.0.0.1:5349', 'stun:[::1]:1' }",
+        "call.stun = { 'stun:[2001:db8::7]' }",
+        WITH_SECRET "call.turn = { 'turn:t:3478', 'turns:t.x:443?transport=tcp' }",
+        WITH_SECRET "call.turn = { 'turn:10.0.0.1?transport=udp' }",
+        "call.turn = { 'turn:t' } call.turn_username = 'u' call.turn_credential = 'c'",
+        WITH_SECRET,
+        "call.max = '9d'",
+        WITH_SECRET "call.max = '1h' call.turn_ttl = '61m'",
+    };
+    static const struct {
+        const char *text, *fault;
+    } bad[] = {
+        {"call.stun = { 'stun.example.org' }", "call.stun: 'stun.example.org' is no URL such as "
+                                               "stun:host:port or stuns:host:port"},
+        {"call.stun = { 'stun:a', 'stun://a' }",
+         "call.stun: 'stun://a' is no URL such as stun:host:port or stuns:host:port"},
+        {"call.turn = { 'turn:a b' }",
+         "call.turn: 'turn:a b' is no URL such as turn:host:port or turns:host:port?transport=tcp"},
+        {"call.turn = { 'turn:a' }", "call.turn: needs call.turn_secret: browsers refuse such a "
+                                     "server without credentials"},
+        {"call.turn_username = 'u'", "call.turn_username: call.turn_username and "
+                                     "call.turn_credential only work together"},
+        {"call.turn_credential = 'c'", "call.turn_credential: call.turn_username and "
+                                       "call.turn_credential only work together"},
+        {WITH_SECRET "call.turn_username = 'u' call.turn_credential = 'c'",
+         "call.turn_secret: takes the place of call.turn_username: set one"},
+        {"call.turn_secret = '0123456789abcde'", "call.turn_secret: must have at least 16 bytes: "
+                                                 "who was given a credential could guess it"},
+        {WITH_SECRET "call.turn_ttl = '4h'",
+         "call.turn_ttl: must not be shorter than call.ring, call.connect and call.max together "
+         "(14460 s)"},
+    };
+    static const char *const no_url[] = {
+        "stun:",         "stun:a:",   "stun:a:0",  "stun:a:65536", "stun:a?transport=udp",
+        "stun:a:1:2",    "stun:[::1", "stun:[]",   "stun:[1.2]",   "stun:[::1]x",
+        "turn:a",        "stunss:a",  "STUN:a",    "stun:a/",      "stun:u@a",
+        "stun:\xc3\xa4", "stun:a\\n", "stun:a:+1", "stun:a%20",
+    };
+    char text[512], want[512];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, GOOD "%s", good[i]);
+        CHECK_INT(start_with(text), ERR_OK);
+        CHECK_FAULT("");
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, GOOD "%s", bad[i].text);
+        snprintf(want, sizeof want, "node.conf:2: %s", bad[i].fault);
+        CHECK_INT(start_with(text), ERR_BAD_REQUEST);
+        CHECK_FAULT(want);
+    }
+    for (size_t i = 0; i < sizeof no_url / sizeof *no_url; i++) {
+        snprintf(text, sizeof text, GOOD "call.stun = { '%s' }", no_url[i]);
+        CHECK_INT(start_with(text), ERR_BAD_REQUEST);
+        CHECK(strstr(fault, "call.stun: '") != NULL);
+    }
+    size_t at = (size_t)snprintf(text, sizeof text, GOOD "call.stun = { 'stun:a'");
+    for (int i = 0; i < 16; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, ", 'stun:a'");
+    snprintf(text + at, sizeof text - at, " }");
+    CHECK_INT(start_with(text), ERR_BAD_REQUEST);
+    CHECK_FAULT("node.conf:2: call.stun: names 17 servers, at most 16 are told");
+}
+
 struct seen {
     size_t count;
     bool secret_shown, secret_seen, help_missing;

@@ -235,6 +235,8 @@ SPEC("digests and MACs are those of the standards") {
     crypt_sha1(SLICE("dGhlIHNhbXBsZSBub25jZQ==258EAFA5-E914-47DA-95CA-C5AB0DC85B11"),
                out); /* RFC 6455 */
     CHECK(hex_is(out, 20, "b37a4f2cc0624f1690f64606cf385945b2bec4ea"));
+    crypt_hmac_sha1(SLICE("Jefe"), SLICE("what do ya want for nothing?"), out); /* RFC 2202 */
+    CHECK(hex_is(out, 20, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"));
     crypt_hmac_sha256(SLICE("Jefe"), SLICE("what do ya want for nothing?"), out); /* RFC 4231 */
     CHECK(hex_is(out, 32, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"));
     memset(long_key, 0xaa, sizeof long_key);

@@ -31,7 +31,9 @@ static const script_function_t names[] = {
     {"token", "pair", (void *)nothing, NULL},   {"token", "read", (void *)nothing, NULL},
     {"login", "revoke", (void *)nothing, NULL}, {"sockets", "kick", (void *)nothing, NULL},
     {"push", "users", (void *)nothing, NULL},   {"conversation", "changed", (void *)nothing, NULL},
-    {"presence", "drop", (void *)nothing, NULL}};
+    {"push", "device", (void *)nothing, NULL},  {"presence", "drop", (void *)nothing, NULL},
+    {"calls", "enter", (void *)nothing, NULL},  {"calls", "turn", (void *)nothing, NULL},
+    {"calls", "started", (void *)nothing, NULL}};
 #define NAMES names, sizeof names / sizeof *names
 
 /* Verifies a service with this spec; gives the faults. */
