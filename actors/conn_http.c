@@ -121,7 +121,7 @@ static void no_route(conn_t *c, const http_request_t *req, slice_t path, const r
         http_error_headers(c, ERR_METHOD_NOT_ALLOWED, NULL, 0, line);
     } else if (c->listener == LISTEN_HTTP &&
                (req->method == HTTP_GET || req->method == HTTP_HEAD) && !routes_reserved(path)) {
-        static_answer(c, path);
+        static_answer(c, req, path);
     } else {
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
     }
@@ -250,6 +250,8 @@ static void run_now(conn_t *c, const http_request_t *req, slice_t path) {
         ws_handshake(c, req);
     else if (run == RUN_ECHO)
         ws_echo(c, req);
+    else if (run == RUN_SWAGGER)
+        static_answer(c, req, SLICE("/swagger.html"));
     else
         ops_answer(c, run, path);
     arm_deadline(c);

@@ -117,7 +117,7 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     e->disabled = disabled_set_new(DISABLED_MAX);
     e->limits = limit_new(BUCKETS_MAX);
     read_settings(e);
-    if (find_ops(e, fault, room) != ERR_OK || static_load(e, fault, room) != ERR_OK) {
+    if (find_ops(e, fault, room) != ERR_OK || web_load(e, fault, room) != ERR_OK) {
         edge_free(e);
         return NULL;
     }
@@ -177,7 +177,7 @@ void edge_undrain(edge_t *e) {
 void edge_free(edge_t *e) {
     if (!e)
         return;
-    static_free(e);
+    web_free(e);
     block_unref(e->openapi);
     edge_functions_free(e);
     login_set_free(e->logins);

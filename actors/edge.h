@@ -2,6 +2,7 @@
  * with the settings read once, one edge_worker_t per worker in the slot LOCAL_APP. main makes it;
  * nobody above includes it. */
 #pragma once
+#include "actors/accept.h"
 #include "actors/conn.h"
 #include "actors/disabled.h"
 #include "actors/limit.h"
@@ -43,7 +44,7 @@ enum edge_verb {
     VERB_IGNORED
 };
 
-enum { ROUTE_STATS = 64, STATUS_STATS = 24, CALL_ID_MAX = 64 };
+enum { ROUTE_STATS = 64, STATUS_STATS = 25, CALL_ID_MAX = 64 };
 
 typedef struct live_slot {
     conn_t *conn;
@@ -70,8 +71,8 @@ typedef struct edge_worker {
 typedef struct edge_file {
     char *name; /* "/app.js" */
     const char *type;
-    block_t *body;
-    char etag[36];
+    block_t *body[CODINGS]; /* NULL: not there in this coding; identity always is */
+    char etag[CODINGS][20]; /* each coding is a representation with a tag of its own */
 } edge_file_t;
 
 typedef struct edge {
@@ -89,7 +90,7 @@ typedef struct edge {
     disabled_set_t *disabled;
     limit_t *limits;
     edge_file_t *files;
-    size_t file_count;
+    size_t file_count, file_room;
     block_t *openapi;
     script_function_t *functions;
 
@@ -216,10 +217,15 @@ void live_now(edge_t *e);  /* any thread: sweep at once */
 bool seen_setup(edge_t *e); /* before runtime_start; false: no room for actors */
 void seen_note(actor_t *inbox, int64_t user, int64_t at_ms); /* user.last_seen_ms, written soon */
 
+/* --- web_files.c --- */
+/* Before runtime_start: ERR_OK, or a line in fault. */
+int web_load(edge_t *e, char *fault, size_t room);
+void web_free(edge_t *e);
+/* The file of exactly this name ("/index.html") or NULL. */
+const edge_file_t *web_file(const edge_t *e, slice_t path);
+
 /* --- http_static.c, http_ops.c, http_debug.c, http_openapi.c --- */
-int static_load(edge_t *e, char *fault, size_t room);
-void static_free(edge_t *e);
-void static_answer(conn_t *c, slice_t path);
+void static_answer(conn_t *c, const http_request_t *req, slice_t path);
 void ops_answer(conn_t *c, uint8_t run, slice_t path);
 void http_debug(conn_t *c, slice_t path);
 /* Asks the reporter for the open request; its answer comes to http_report. Takes m. */

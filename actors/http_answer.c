@@ -3,9 +3,9 @@
 #include "actors/edge.h"
 #include <stdio.h>
 
-static const int statuses[STATUS_STATS] = {200, 204, 206, 302, 304, 400, 401, 403,
-                                           404, 405, 409, 411, 413, 414, 415, 416,
-                                           426, 429, 431, 500, 503, 504, 101, 0};
+static const int statuses[STATUS_STATS] = {200, 204, 206, 302, 304, 400, 401, 403, 404,
+                                           405, 406, 409, 411, 413, 414, 415, 416, 426,
+                                           429, 431, 500, 503, 504, 101, 0};
 
 size_t http_status_index(int status) {
     size_t i = 0;

@@ -4,7 +4,6 @@
 #include "actors/hub.h"
 #include "admin/metrics.h"
 #include "admin/reporter.h"
-#include "base/asset.h"
 
 #define JSON_TYPE      "application/json; charset=utf-8"
 #define STORE_OLD_MS   5000
@@ -90,15 +89,6 @@ void ops_metrics(conn_t *c, const msg_t *m) {
     http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", "", block_from_buf(&b));
 }
 
-static void swagger(conn_t *c) {
-    const asset_t *page = asset_find("web/plain/swagger.html");
-    if (page)
-        http_answer(c, 200, "text/html; charset=utf-8", "",
-                    block_of(page->bytes.at, page->bytes.len));
-    else
-        conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
-}
-
 void ops_answer(conn_t *c, uint8_t run, slice_t path) {
     switch (run) {
     case RUN_HEALTH:
@@ -116,10 +106,7 @@ void ops_answer(conn_t *c, uint8_t run, slice_t path) {
     case RUN_DEBUG:
         http_debug(c, path);
         break;
-    case RUN_OPENAPI:
-        http_answer(c, 200, JSON_TYPE, "", block_ref(edge_at(c)->edge->openapi));
-        break;
     default:
-        swagger(c);
+        http_answer(c, 200, JSON_TYPE, "", block_ref(edge_at(c)->edge->openapi));
     }
 }

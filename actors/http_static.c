@@ -1,169 +1,42 @@
-/* http_static: the web page: the built-in files, or those of web.dir. All are read once at start,
- * so that no request touches a disk and no path can leave the directory: a request finds a name in
- * a sorted list or nothing (PROTOCOL.md section 1). */
+/* http_static: a request for a file of the web page: which coding of it, what may be kept for how
+ * long, and the policy that tells a browser what the page may do (PROTOCOL.md section 1). Inside
+ * the connection's actor. */
+#include "actors/accept.h"
 #include "actors/edge.h"
-#include "base/asset.h"
-#include "base/log.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <ctype.h>
 
-#define FILES_MAX 2000
-#define BYTES_MAX (64u << 20)
-#define DEPTH_MAX 8
+/* What does not depend on the request. Scripts and styles come from here only, as files: what a
+ * message, a name or a file's name puts into the page can never run. */
+static const char fixed[] =
+    "Cross-Origin-Opener-Policy: same-origin\r\n"
+    "Cross-Origin-Resource-Policy: same-origin\r\n"
+    "Permissions-Policy: camera=(self), microphone=(self), geolocation=(), payment=(), usb=()\r\n"
+    "Referrer-Policy: no-referrer\r\n"
+    "X-Content-Type-Options: nosniff\r\n"
+    "Content-Security-Policy: default-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'";
 
-static const char *type_of(const char *name) {
-    static const char *const types[][2] = {{".html", "text/html; charset=utf-8"},
-                                           {".js", "text/javascript; charset=utf-8"},
-                                           {".mjs", "text/javascript; charset=utf-8"},
-                                           {".css", "text/css; charset=utf-8"},
-                                           {".json", "application/json"},
-                                           {".svg", "image/svg+xml"},
-                                           {".png", "image/png"},
-                                           {".jpg", "image/jpeg"},
-                                           {".ico", "image/x-icon"},
-                                           {".webp", "image/webp"},
-                                           {".woff2", "font/woff2"},
-                                           {".txt", "text/plain; charset=utf-8"},
-                                           {".wasm", "application/wasm"},
-                                           {".map", "application/json"}};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot && i < sizeof types / sizeof types[0]; i++)
-        if (strcmp(dot, types[i][0]) == 0)
-            return types[i][1];
-    return "application/octet-stream";
+/* A name that can stand in the policy: what a Host header may hold, and nothing that ends a source.
+ */
+static bool is_host(slice_t s) {
+    for (size_t i = 0; i < s.len; i++)
+        if (!isalnum((unsigned char)s.at[i]) && !memchr(".-_:[]", s.at[i], 6))
+            return false;
+    return s.len > 0 && s.len <= 255;
 }
 
-static void add_file(edge_t *e, const char *name, slice_t bytes) {
-    if (e->file_count % 64 == 0) {
-        edge_file_t *grown = pool_alloc((e->file_count + 64) * sizeof *grown);
-        if (e->file_count)
-            memcpy(grown, e->files, e->file_count * sizeof *grown);
-        pool_free(e->files, e->file_count * sizeof *grown);
-        e->files = grown;
+/* Not every browser takes 'self' to mean the socket of the same host as well. */
+static void add_policy(const edge_t *e, buf_t *head, slice_t host) {
+    buf_add_text(head, fixed);
+    buf_add_text(head, "; connect-src 'self'");
+    if (is_host(host)) {
+        buf_add_text(head, " ws://");
+        buf_add_slice(head, host);
+        buf_add_text(head, " wss://");
+        buf_add_slice(head, host);
     }
-    edge_file_t *f = &e->files[e->file_count++];
-    uint8_t sha[32];
-    crypt_sha256(bytes, sha);
-    f->name = pool_alloc(strlen(name) + 1);
-    memcpy(f->name, name, strlen(name) + 1);
-    f->type = type_of(name);
-    f->body = block_of(bytes.at, bytes.len);
-    snprintf(f->etag, sizeof f->etag, "\"%02x%02x%02x%02x%02x%02x%02x%02x\"", sha[0], sha[1],
-             sha[2], sha[3], sha[4], sha[5], sha[6], sha[7]);
-}
-
-static void load_assets(edge_t *e) {
-    size_t n;
-    const asset_t *all = asset_all(&n);
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(all[i].path, "web/plain/", 10) == 0)
-            add_file(e, all[i].path + 9, all[i].bytes);
-}
-
-/* --- web.dir --- */
-
-typedef struct reading {
-    edge_t *e;
-    size_t root, bytes; /* length of the directory's name; read so far */
-    char *fault;
-    size_t room;
-} reading_t;
-
-static int fail_at(reading_t *r, const char *path, const char *what) {
-    snprintf(r->fault, r->room, "web.dir: %s: %s", path, what);
-    return ERR_IO;
-}
-
-static int read_file(reading_t *r, const char *path, off_t size) {
-    if (r->e->file_count == FILES_MAX || r->bytes + (size_t)size > BYTES_MAX)
-        return fail_at(r, path, "too many or too large files (2000, 64 MiB)");
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    buf_t b = {0};
-    if (fd < 0)
-        return fail_at(r, path, "cannot be read");
-    char *at = buf_room(&b, (size_t)size + 1);
-    ssize_t got = read(fd, at, (size_t)size);
-    close(fd);
-    if (got == size) {
-        b.len = (uint32_t)got;
-        r->bytes += (size_t)got;
-        add_file(r->e, path + r->root, buf_slice(&b));
-    }
-    buf_free(&b);
-    return got == size ? ERR_OK : fail_at(r, path, "changed while it was read");
-}
-
-static int read_dir(reading_t *r, const char *path, int depth) {
-    char name[1024];
-    struct stat st;
-    int err = ERR_OK;
-    DIR *d = opendir(path);
-    if (!d)
-        return fail_at(r, path, "is no readable directory");
-    for (struct dirent *one; err == ERR_OK && (one = readdir(d));) {
-        if (one->d_name[0] == '.')
-            continue;
-        if ((size_t)snprintf(name, sizeof name, "%s/%s", path, one->d_name) >= sizeof name ||
-            lstat(name, &st) != 0)
-            continue;
-        if (S_ISREG(st.st_mode))
-            err = read_file(r, name, st.st_size);
-        else if (S_ISDIR(st.st_mode) && depth < DEPTH_MAX)
-            err = read_dir(r, name, depth + 1);
-    }
-    closedir(d);
-    return err;
-}
-
-static int by_name(const void *a, const void *b) {
-    return strcmp(((const edge_file_t *)a)->name, ((const edge_file_t *)b)->name);
-}
-
-int static_load(edge_t *e, char *fault, size_t room) {
-    slice_t dir = conf_text(e->conf, "web.dir");
-    reading_t r = {e, dir.len, 0, fault, room};
-    int err = ERR_OK;
-    if (dir.len == 0)
-        load_assets(e);
-    else
-        err = read_dir(&r, dir.at, 0);
-    if (e->file_count)
-        qsort(e->files, e->file_count, sizeof *e->files, by_name);
-    return err;
-}
-
-void static_free(edge_t *e) {
-    for (size_t i = 0; i < e->file_count; i++) {
-        pool_free(e->files[i].name, strlen(e->files[i].name) + 1);
-        block_unref(e->files[i].body);
-    }
-    pool_free(e->files, (e->file_count + 63) / 64 * 64 * sizeof *e->files);
-    e->files = NULL;
-    e->file_count = 0;
-}
-
-/* --- requests --- */
-
-static const edge_file_t *find(const edge_t *e, slice_t path) {
-    size_t low = 0, high = e->file_count;
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        size_t len = strlen(e->files[mid].name), least = len < path.len ? len : path.len;
-        int order = memcmp(e->files[mid].name, path.at, least);
-        if (order == 0)
-            order = len < path.len ? -1 : len > path.len;
-        if (order == 0)
-            return &e->files[mid];
-        if (order < 0)
-            low = mid + 1;
-        else
-            high = mid;
-    }
-    return NULL;
+    (void)e;
+    buf_add_text(head, "; img-src 'self' blob: data:; media-src 'self' blob: data:\r\n");
 }
 
 static bool last_segment_has_dot(slice_t path) {
@@ -172,22 +45,55 @@ static bool last_segment_has_dot(slice_t path) {
     return memchr(path.at + start, '.', path.len - start) != NULL;
 }
 
-void static_answer(conn_t *c, slice_t path) {
+static const edge_file_t *find(const edge_t *e, slice_t path) {
+    const edge_file_t *f = web_file(e, path);
+    if (!f && path.len > 1 && path.at[path.len - 1] == '/')
+        f = web_file(e, (slice_t){path.at, path.len - 1});
+    if (!f && !last_segment_has_dot(path))
+        f = web_file(e, SLICE("/index.html"));
+    return f;
+}
+
+/* What lies below /assets/ has a hash of its content in its name. */
+static const char *kept_for(const edge_file_t *f) {
+    return strncmp(f->name, "/assets/", 8) == 0 ? "public, max-age=31536000, immutable"
+                                                : "no-cache";
+}
+
+static int choose(const edge_file_t *f, const http_request_t *req, bool *varies) {
+    uint16_t weights[CODINGS];
+    unsigned there = 0;
+    for (int i = 0; i < CODINGS; i++)
+        there |= f->body[i] ? 1u << i : 0;
+    *varies = there != 1u << CODING_IDENTITY;
+    accept_codings(req, weights);
+    return accept_best(weights, there);
+}
+
+void static_answer(conn_t *c, const http_request_t *req, slice_t path) {
     const edge_t *e = edge_at(c)->edge;
     const edge_file_t *f = find(e, path);
-    char head[200];
-    if (!f && path.len > 1 && path.at[path.len - 1] == '/')
-        f = find(e, (slice_t){path.at, path.len - 1});
-    if (!f && !last_segment_has_dot(path))
-        f = find(e, SLICE("/index.html"));
+    bool varies;
     if (!f) {
         conn_http_error(c, ERR_NOT_FOUND, NULL, 0);
         return;
     }
-    snprintf(head, sizeof head,
-             "Cache-Control: no-cache\r\nETag: %s\r\nX-Content-Type-Options: nosniff\r\n", f->etag);
-    if (strstr(c->http->if_none_match, f->etag))
-        http_answer(c, 304, NULL, head, NULL);
+    int coding = choose(f, req, &varies);
+    if (coding < 0) {
+        http_error_headers(c, ERR_NOT_ACCEPTABLE, NULL, 0, "Vary: Accept-Encoding\r\n");
+        return;
+    }
+    buf_t head = {0};
+    buf_addf(&head, "Cache-Control: %s\r\nETag: %s\r\n", kept_for(f), f->etag[coding]);
+    if (varies)
+        buf_add_text(&head, "Vary: Accept-Encoding\r\n");
+    if (coding_name(coding))
+        buf_addf(&head, "Content-Encoding: %s\r\n", coding_name(coding));
+    add_policy(e, &head, http_header(req, "host"));
+    buf_add_char(&head, 0);
+    if (accept_has_tag(req, f->etag[coding]))
+        http_answer(c, 304, NULL, head.at, NULL);
     else
-        http_answer(c, 200, f->type, head, block_ref(f->body));
+        http_answer(c, 200, f->type, head.at, block_ref(f->body[coding]));
+    buf_free(&head);
 }

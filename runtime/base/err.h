@@ -6,6 +6,7 @@
 /* X(name, http status, wire symbol, default text) */
 #define ERR_LIST(X)                                                                                \
     X(BAD_REQUEST, 400, "bad_request", "invalid request")                                          \
+    X(NOT_ACCEPTABLE, 406, "bad_request", "invalid request")                                       \
     X(LENGTH_REQUIRED, 411, "bad_request", "invalid request")                                      \
     X(URI_TOO_LONG, 414, "bad_request", "request too large")                                       \
     X(RANGE, 416, "bad_request", "invalid request")                                                \

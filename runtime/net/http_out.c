@@ -25,6 +25,7 @@ static const char *reason(int status) {
                {403, "Forbidden"},
                {404, "Not Found"},
                {405, "Method Not Allowed"},
+               {406, "Not Acceptable"},
                {409, "Conflict"},
                {411, "Length Required"},
                {413, "Content Too Large"},
