@@ -35,11 +35,14 @@ void conn_resume(conn_t *c, enum conn_pause why) {
 
 /* --- answers --- */
 
-void conn_text(conn_t *c, slice_t payload) {
-    edge_t *e = edge_at(c)->edge;
-    net_ws_text(c->net, payload);
-    if (!(c->paused & PAUSE_QUEUE) && net_queued(c->net) > e->queue_hard)
+static void look_at_queue(conn_t *c) {
+    if (!(c->paused & PAUSE_QUEUE) && net_queued(c->net) > edge_at(c)->edge->queue_hard)
         conn_pause(c, PAUSE_QUEUE);
+}
+
+void conn_text(conn_t *c, slice_t payload) {
+    net_ws_text(c->net, payload);
+    look_at_queue(c);
 }
 
 void conn_frame_begin(buf_t *b, const char *type, slice_t id) {
@@ -52,18 +55,18 @@ void conn_frame_begin(buf_t *b, const char *type, slice_t id) {
 }
 
 /* The end of every frame, ,"ts":N}, is made once a millisecond. */
-static void add_end(conn_t *c, buf_t *b) {
+static slice_t frame_tail(conn_t *c) {
     edge_worker_t *w = edge_at(c);
     int64_t now = actor_wall_ms(c->self);
     if (w->tail_ms != now) {
         w->tail_ms = now;
         w->tail_len = (uint32_t)snprintf(w->tail, sizeof w->tail, ",\"ts\":%lld}", (long long)now);
     }
-    buf_add(b, w->tail, w->tail_len);
+    return (slice_t){w->tail, w->tail_len};
 }
 
 void conn_frame_end(conn_t *c, buf_t *b) {
-    add_end(c, b);
+    buf_add_slice(b, frame_tail(c));
     conn_text(c, buf_slice(b));
 }
 
@@ -76,6 +79,25 @@ static buf_t *open_frame(conn_t *c, const char *type, slice_t id) {
 static void pong(conn_t *c, slice_t id) {
     stat_add(STAT_OUT_PONG, 1);
     conn_frame_end(c, open_frame(c, "pong", id));
+}
+
+/* The same straight into the socket's output, for an id that stands in JSON as it is. */
+static void pong_plain(conn_t *c, slice_t id) {
+    static const char head[] = "{\"type\":\"pong\"", key[] = ",\"id\":\"\"";
+    slice_t tail = frame_tail(c);
+    size_t len = sizeof head - 1 + (id.len ? sizeof key - 1 + id.len : 0) + tail.len;
+    char *at = net_ws_text_room(c->net, len);
+    stat_add(STAT_OUT_PONG, 1);
+    if (!at)
+        return;
+    at = mempcpy(at, head, sizeof head - 1);
+    if (id.len) {
+        at = mempcpy(at, key, sizeof key - 2);
+        at = mempcpy(at, id.at, id.len);
+        *at++ = '"';
+    }
+    memcpy(at, tail.at, tail.len);
+    look_at_queue(c);
 }
 
 void conn_error(conn_t *c, slice_t id, int err, const char *text, slice_t client_msg_id,
@@ -102,7 +124,7 @@ slice_t frame_notify(conn_t *c, slice_t id, slice_t extra) {
     buf_add_text(b, ",\"data\":{\"status\":\"ok\"");
     buf_add_slice(b, extra);
     buf_add_char(b, '}');
-    add_end(c, b);
+    buf_add_slice(b, frame_tail(c));
     return buf_slice(b);
 }
 
@@ -345,7 +367,7 @@ void frame_message(conn_t *c, bool text, char *at, size_t len) {
     uint32_t refuse_ms = c->edge ? c->edge->refuse_ms : 0;
     if (!refuse_ms && plain_ping((slice_t){at, len}, &f.id)) {
         stat_add(STAT_IN_PING, 1);
-        pong(c, f.id);
+        pong_plain(c, f.id);
         return;
     }
     bool whole = json_parse_utf8(w->doc, at, len) == ERR_OK && envelope(w->doc, &f);

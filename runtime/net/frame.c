@@ -3,6 +3,10 @@
 #include "net/frame.h"
 #include "base/text.h"
 
+#define HIGH_BITS 0x8080808080808080u
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a word's lowest byte is its first");
+
 static int parse_length(const uint8_t *p, size_t len, frame_head_t *out) {
     uint32_t size = 2;
     out->len = p[1] & 0x7f;
@@ -47,20 +51,24 @@ int frame_parse_head(const char *at, size_t len, bool from_client, frame_head_t 
     return 1;
 }
 
-void frame_mask(char *at, size_t len, const uint8_t mask[4], size_t offset) {
-    uint8_t turned[8];
-    for (int i = 0; i < 8; i++)
-        turned[i] = mask[(offset + (size_t)i) & 3];
-    uint64_t word, piece;
-    memcpy(&word, turned, 8);
-    size_t i = 0;
-    for (; i + 8 <= len; i += 8) {
-        memcpy(&piece, at + i, 8);
+/* Eight bytes at a time; the high bits of all of them are gathered on the way. */
+bool frame_mask(char *at, size_t len, const uint8_t mask[4], size_t offset) {
+    uint32_t four;
+    memcpy(&four, mask, 4);
+    if (offset & 3)
+        four = four >> (offset & 3) * 8 | four << (4 - (offset & 3)) * 8;
+    uint64_t word = (uint64_t)four << 32 | four, all = 0, piece;
+    for (; len >= 8; at += 8, len -= 8) {
+        memcpy(&piece, at, 8);
         piece ^= word;
-        memcpy(at + i, &piece, 8);
+        all |= piece;
+        memcpy(at, &piece, 8);
     }
-    for (; i < len; i++)
-        at[i] = (char)(at[i] ^ (char)turned[i & 7]);
+    for (; len; at++, len--, word >>= 8) {
+        *at = (char)(*at ^ (char)word);
+        all |= (uint8_t)*at;
+    }
+    return (all & HIGH_BITS) == 0;
 }
 
 size_t frame_write_head(char room[14], uint8_t opcode, bool fin, uint64_t len,

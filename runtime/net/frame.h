@@ -20,8 +20,8 @@ typedef struct frame_head {
  * (-1002: reserved bits or opcode, fragmented or long control frame, wrong masking for the role,
  * non-minimal is legal, top bit of a 64-bit length). */
 int frame_parse_head(const char *at, size_t len, bool from_client, frame_head_t *out);
-/* XORs in place, from mask position `offset`. */
-void frame_mask(char *at, size_t len, const uint8_t mask[4], size_t offset);
+/* XORs in place, from mask position `offset`. true: all that came out is ASCII. */
+bool frame_mask(char *at, size_t len, const uint8_t mask[4], size_t offset);
 /* Writes a head; mask NULL for a server. Gives its length, at most 14. */
 size_t frame_write_head(char room[14], uint8_t opcode, bool fin, uint64_t len, const uint8_t *mask);
 /* A close payload: its code (1005 when empty) or -1002 / -1007 when it is not allowed. */

@@ -84,6 +84,9 @@ void net_upgrade(net_conn_t *c, slice_t accept_key, slice_t protocol, uint32_t m
 
 /* One text frame with these bytes. Copied. */
 void net_ws_text(net_conn_t *c, slice_t payload);
+/* The same without a copy: a frame of `len` bytes is queued, and all of them are to be written here
+ * before anything else is asked of c. NULL: dropped. */
+char *net_ws_text_room(net_conn_t *c, size_t len);
 /* Ready frames (heads included, any number of whole ones) inside a shared block: no copy;
  * consecutive runs of one block are merged to one segment. Takes no reference: makes its own. */
 void net_ws_frames(net_conn_t *c, block_t *block, uint32_t off, uint32_t len);

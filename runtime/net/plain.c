@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -14,6 +15,15 @@
 #define SENDS      8            /* of one socket in one turn */
 #define FILE_PIECE (256 * 1024) /* of one sendfile */
 #define DRAINS     64           /* reads of a socket that broke */
+
+/* The library's recv and send are cancellation points: two locked operations a call in a program
+ * with threads. Nobody cancels ours. */
+static ssize_t recv_some(int fd, void *at, size_t len) {
+    return syscall(SYS_recvfrom, fd, at, len, 0, NULL, NULL);
+}
+static ssize_t send_run(int fd, const void *at, size_t len, int flags) {
+    return syscall(SYS_sendto, fd, at, len, flags, NULL, 0);
+}
 
 /* --- watching --- */
 
@@ -48,7 +58,7 @@ static void watch(net_conn_t *c, bool read) {
 static bool receive(net_conn_t *c) {
     net_worker_t *w = c->worker;
     size_t lead = c->in.len <= LEAD_MAX ? c->in.len : 0;
-    ssize_t n = recv(c->fd, w->rbuf + lead, RBUF - lead, 0);
+    ssize_t n = recv_some(c->fd, w->rbuf + lead, RBUF - lead);
     if (n > 0) {
         if (lead) {
             memcpy(w->rbuf, c->in.at, lead);
@@ -119,7 +129,7 @@ static ssize_t send_bytes(net_conn_t *c, size_t *want) {
     int n = gather(c, v, want);
     int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (c->flags & F_FILE ? MSG_MORE : 0);
     if (n == 1)
-        return send(c->fd, v[0].iov_base, v[0].iov_len, flags);
+        return send_run(c->fd, v[0].iov_base, v[0].iov_len, flags);
     struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
     return sendmsg(c->fd, &m, flags);
 }

@@ -29,14 +29,20 @@ static bool is_open(const net_conn_t *c) {
 
 /* --- what we send --- */
 
-static void add_frame(net_conn_t *c, uint8_t opcode, slice_t payload) {
-    char *room = out_room(c, payload.len + 14);
+/* A frame of ours with room for its payload. NULL: dropped. */
+static char *open_frame(net_conn_t *c, uint8_t opcode, size_t len) {
+    char *room = out_room(c, len + 14);
     if (!room)
-        return;
-    size_t n = frame_write_head(room, opcode, true, payload.len, NULL);
-    if (payload.len)
-        memcpy(room + n, payload.at, payload.len);
-    out_grow(c, n + payload.len);
+        return NULL;
+    size_t n = frame_write_head(room, opcode, true, len, NULL);
+    out_grow(c, n + len);
+    return room + n;
+}
+
+static void add_frame(net_conn_t *c, uint8_t opcode, slice_t payload) {
+    char *room = open_frame(c, opcode, payload.len);
+    if (room && payload.len)
+        memcpy(room, payload.at, payload.len);
 }
 
 static void add_close(net_conn_t *c, uint16_t code, slice_t reason) {
@@ -63,6 +69,10 @@ size_t net_ws_head(char room[10], size_t len) {
 void net_ws_text(net_conn_t *c, slice_t payload) {
     if (is_open(c))
         add_frame(c, WS_TEXT, payload);
+}
+
+char *net_ws_text_room(net_conn_t *c, size_t len) {
+    return is_open(c) ? open_frame(c, WS_TEXT, len) : NULL;
 }
 
 void net_ws_frames(net_conn_t *c, block_t *block, uint32_t off, uint32_t len) {
@@ -150,11 +160,12 @@ static void take_fragment(net_conn_t *c, actor_t *self, void *state, const frame
     pool_free(j, sizeof *j);
 }
 
-static void take_data(net_conn_t *c, actor_t *self, void *state, const frame_head_t *f, char *at) {
+static void take_data(net_conn_t *c, actor_t *self, void *state, const frame_head_t *f, char *at,
+                      bool ascii) {
     bool text = f->opcode == WS_TEXT;
     if (!f->fin || f->opcode == WS_CONT)
         take_fragment(c, self, state, f, at);
-    else if (text && !text_utf8_valid(at, f->len))
+    else if (text && !ascii && !text_utf8_valid(at, f->len))
         fail(c, 1007);
     else
         give_message(c, self, state, text, at, f->len);
@@ -174,11 +185,11 @@ size_t ws_take(net_conn_t *c, actor_t *self, void *state, char *at, size_t len) 
         return 0;
     if (!h->frame || h->frame(self, state, c, f.opcode, f.fin)) {
         at += f.size;
-        frame_mask(at, f.len, f.mask, 0);
+        bool ascii = frame_mask(at, f.len, f.mask, 0);
         if (f.opcode >= WS_CLOSE)
             take_control(c, self, state, f.opcode, (slice_t){at, f.len});
         else if (!(c->flags & F_ENDING))
-            take_data(c, self, state, &f, at);
+            take_data(c, self, state, &f, at, ascii);
     }
     return f.size + f.len;
 }

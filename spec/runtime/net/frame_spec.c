@@ -60,6 +60,20 @@ SPEC("masks the same bytes whole or in pieces") {
     }
 }
 
+SPEC("tells of unmasked bytes whether all are ASCII, wherever the one that is not stands") {
+    const uint8_t mask[4] = {0x81, 2, 0xf3, 4};
+    for (size_t len = 0; len < 20; len++)
+        for (size_t odd = 0; odd <= len; odd++) {
+            char a[20];
+            memset(a, 'x', sizeof a);
+            if (odd < len)
+                a[odd] = (char)0x80;
+            frame_mask(a, len, mask, 0);
+            CHECK_INT(frame_mask(a, len, mask, 0), odd == len);
+            CHECK(odd == len || a[odd] == (char)0x80);
+        }
+}
+
 SPEC("writes heads that it reads again, each length in its shortest form") {
     static const struct {
         uint64_t len;
