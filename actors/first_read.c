@@ -9,8 +9,13 @@ static const char *what(const first_read_t *r) {
 void first_read_begin(first_read_t *r, actor_t *self, edge_t *e) {
     buf_t params = {0};
     r->tries++;
-    if (!r->logins)
-        value_add_int(&params, actor_wall_ms(self) - e->revoke_ms);
+    if (!r->logins) {
+        if (!r->since)
+            r->since = actor_wall_ms(self) - e->revoke_ms;
+        value_add_int(&params, r->since);
+    }
+    value_add_int(&params, r->after);
+    value_add_int(&params, FIRST_READ_PAGE);
     store_run(e->store, self, r->logins ? e->op_inactive : e->op_revoked, &params,
               FIRST_READ_TIMEOUT_MS, r->logins ? VERB_LOADED_INACTIVE : VERB_LOADED, 0);
 }
@@ -29,24 +34,31 @@ static int failed(const first_read_t *r, actor_t *self, int err) {
     return ERR_OK;
 }
 
-static void take_logins(edge_t *e, const msg_t *m) {
-    store_rows_t rows;
-    slice_t row;
-    if (store_rows_open(&rows, m))
-        while (store_rows_next(&rows, &row)) {
-            int64_t fam = value_next_int(&row);
-            login_revoke(e->logins, fam, value_next_int(&row) + e->revoke_ms);
-        }
-    log_info("edge", "revoked logins loaded count=%zu", login_count(e->logins));
+static void take_login(first_read_t *r, edge_t *e, slice_t row) {
+    r->after = value_next_int(&row);
+    r->since = value_next_int(&row);
+    login_revoke(e->logins, r->after, r->since + e->revoke_ms);
 }
 
-static void take_users(actor_t *self, edge_t *e, const msg_t *m) {
+static void take_user(first_read_t *r, edge_t *e, slice_t row) {
+    r->after = value_next_int(&row);
+    disabled_add(e->disabled, r->after);
+}
+
+/* How many rows the page has. */
+static uint32_t take_page(first_read_t *r, edge_t *e, const msg_t *m) {
     store_rows_t rows;
     slice_t row;
+    uint32_t n = 0;
     if (store_rows_open(&rows, m))
-        while (store_rows_next(&rows, &row))
-            disabled_add(e->disabled, value_next_int(&row));
-    log_info("edge", "disabled users loaded count=%zu", disabled_count(e->disabled));
+        for (; store_rows_next(&rows, &row); n++)
+            (r->logins ? take_user : take_login)(r, e, row);
+    return n;
+}
+
+static void all_there(actor_t *self, edge_t *e) {
+    log_info("edge", "loaded revoked_logins=%zu disabled_users=%zu", login_count(e->logins),
+             disabled_count(e->disabled));
     atomic_store(&e->store_ok_ms, actor_wall_ms(self));
     atomic_store(&e->loaded, true);
 }
@@ -54,14 +66,18 @@ static void take_users(actor_t *self, edge_t *e, const msg_t *m) {
 int first_read_message(first_read_t *r, actor_t *self, edge_t *e, const msg_t *m) {
     if (m->verb == VERB_LOAD_AGAIN) {
         first_read_begin(r, self, e);
-    } else if (m->err != ERR_OK) {
-        return failed(r, self, m->err);
-    } else if (m->verb == VERB_LOADED) {
-        take_logins(e, m);
-        *r = (first_read_t){.logins = true};
-        first_read_begin(r, self, e);
-    } else {
-        take_users(self, e, m);
+        return ERR_OK;
     }
+    if (m->err != ERR_OK)
+        return failed(r, self, m->err);
+    r->tries = 0;
+    bool more = take_page(r, e, m) == FIRST_READ_PAGE;
+    if (!more && r->logins) {
+        all_there(self, e);
+        return ERR_OK;
+    }
+    if (!more)
+        *r = (first_read_t){.logins = true};
+    first_read_begin(r, self, e);
     return ERR_OK;
 }

@@ -11,10 +11,24 @@ enum { GO = MSG_USER + 500, OP_LOGINS = 1, OP_USERS };
 static struct {
     int fail_logins, fail_users; /* so many reads fail first */
     int logins, users;           /* reads so far */
+    int64_t rows;                /* of each kind: ids from 7 on */
 } port;
 static edge_t edge;
 static _Atomic int given_up;
 static _Atomic bool early; /* ready before all had been read */
+
+/* The page behind `after`: ids that rise, all revoked at the same moment. */
+static int64_t add_page(buf_t *rows, bool logins, int64_t when, int64_t after, int64_t limit) {
+    int64_t n = 0;
+    for (int64_t id = after < 7 ? 7 : after + 1; n < limit && id < 7 + port.rows; id++, n++) {
+        uint32_t row = store_row_begin(rows);
+        value_add_int(rows, id);
+        if (logins)
+            value_add_int(rows, when);
+        store_row_end(rows, row);
+    }
+    return n;
+}
 
 void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeout_ms,
                uint32_t reply_verb, uint64_t cookie) {
@@ -23,16 +37,17 @@ void store_run(store_t *s, actor_t *self, int op, buf_t *params, uint32_t timeou
     bool logins = op == OP_LOGINS;
     int n = logins ? ++port.logins : ++port.users;
     msg_t *m = msg_new(reply_verb, 0);
-    buf_free(params);
+    slice_t given = buf_slice(params);
+    int64_t since = logins ? value_next_int(&given) : 0;
+    int64_t after = value_next_int(&given), limit = value_next_int(&given);
     early |= atomic_load(&edge.loaded);
     m->cookie = cookie;
     m->err = n <= (logins ? port.fail_logins : port.fail_users) ? ERR_BUSY : ERR_OK;
-    uint32_t place = store_result_begin(&rows), row = store_row_begin(&rows);
-    value_add_int(&rows, 7);
-    if (logins)
-        value_add_int(&rows, actor_wall_ms(self));
-    store_row_end(&rows, row);
-    store_result_end(&rows, place, &(store_result_t){.rows = 1, .columns = logins ? 2 : 1});
+    uint32_t place = store_result_begin(&rows);
+    int64_t count = add_page(&rows, logins, since + edge.revoke_ms, after, limit);
+    store_result_end(&rows, place,
+                     &(store_result_t){.rows = (uint32_t)count, .columns = logins ? 2 : 1});
+    buf_free(params);
     if (m->err == ERR_OK)
         m->body = block_from_buf(&rows);
     buf_free(&rows);
@@ -62,15 +77,16 @@ static uint64_t fast_ns(void *arg) {
     return clock_mono_ns() * 10;
 }
 
-static void run(int fail_logins, int fail_users) {
+static void run_with(int64_t rows, int fail_logins, int fail_users) {
     memset(&edge, 0, sizeof edge);
     memset(&port, 0, sizeof port);
+    port.rows = rows;
     port.fail_logins = fail_logins;
     port.fail_users = fail_users;
     given_up = 0;
     early = false;
-    edge.logins = login_set_new(10);
-    edge.disabled = disabled_set_new(10);
+    edge.logins = login_set_new(1000000);
+    edge.disabled = disabled_set_new(1000000);
     edge.revoke_ms = 60000;
     edge.op_revoked = OP_LOGINS;
     edge.op_inactive = OP_USERS;
@@ -81,6 +97,10 @@ static void run(int fail_logins, int fail_users) {
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     runtime_stop(rt, 2000);
     runtime_free(rt);
+}
+
+static void run(int fail_logins, int fail_users) {
+    run_with(1, fail_logins, fail_users);
 }
 
 static void clear(void) {
@@ -95,6 +115,23 @@ SPEC("reads the revoked logins, then the disabled users; only then the node is r
     CHECK(login_revoked(edge.logins, 7));
     CHECK(disabled_has(edge.disabled, 7));
     CHECK_INT(port.logins + port.users, 2);
+    clear();
+}
+
+SPEC("reads page by page, each row once, however many there are") {
+    run_with(2 * FIRST_READ_PAGE + 1, 1, 1);
+    CHECK(atomic_load(&edge.loaded));
+    CHECK(!early);
+    CHECK_INT(port.logins, 4); /* three pages, one of which failed once */
+    CHECK_INT(port.users, 4);
+    CHECK_INT(login_count(edge.logins), 2 * FIRST_READ_PAGE + 1);
+    CHECK_INT(disabled_count(edge.disabled), 2 * FIRST_READ_PAGE + 1);
+    CHECK(login_revoked(edge.logins, 2 * FIRST_READ_PAGE + 7));
+    clear();
+    run_with(FIRST_READ_PAGE, 0, 0); /* a full page may have been the last one */
+    CHECK(atomic_load(&edge.loaded));
+    CHECK_INT(port.users, 2);
+    CHECK_INT(disabled_count(edge.disabled), FIRST_READ_PAGE);
     clear();
 }
 
