@@ -11,6 +11,8 @@ export interface CallInit {
   query?: Query;
   token?: string;
   signal?: AbortSignal | undefined;
+  /** ms; default 20 s */
+  deadline?: number;
 }
 
 /** An answer: the envelope, or the bare object of login and refresh. */
@@ -41,7 +43,7 @@ export class Http {
     const timer = setTimeout(() => {
       late = true;
       abort();
-    }, DEADLINE_MS);
+    }, init.deadline ?? DEADLINE_MS);
     init.signal?.addEventListener('abort', abort);
     if (init.signal?.aborted) abort();
     try {

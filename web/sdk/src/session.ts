@@ -20,6 +20,8 @@ export interface SessionRow {
 /** A token with less life than this is refreshed before it is used. */
 const FRESH_MS = 20_000;
 const LEASE_MS = 30_000;
+/** Short, so that a new try comes while the server still repeats a lost answer. */
+const REFRESH_MS = 4000;
 
 export type SessionNote = { kind: 'session' };
 
@@ -69,14 +71,16 @@ export class Session {
   async end(why: string, forget: boolean): Promise<void> {
     const login = this.row?.login;
     this.row = null;
-    await this.store.write(async (tx) => {
+    const done = this.store.write(async (tx) => {
       const row = await tx.get<SessionRow>('meta', 'session');
       if (row && row.login !== login) return;
       if (forget) tx.clear();
       tx.delete('meta', 'session');
     });
-    this.tell();
+    // at once: nothing that is on its way in may be taken for the next user's
     this.changed(why);
+    await done;
+    this.tell();
   }
 
   async setProfile(profile: UserProfile): Promise<void> {
@@ -149,7 +153,8 @@ export class Session {
     for (let n = 0; ; n++) {
       try {
         const body = { refresh_token: row.refresh };
-        const payload = (await this.http.call<AuthPayload>('POST', '/api/auth/refresh', { body })).data;
+        const init = { body, deadline: REFRESH_MS };
+        const payload = (await this.http.call<AuthPayload>('POST', '/api/auth/refresh', init)).data;
         return await this.replace(row, { ...rowOf(payload), login: row.login });
       } catch (e) {
         const error = e as ApiError;
@@ -157,7 +162,7 @@ export class Session {
           await this.end(error.code === 'token_expired' ? 'expired' : reasonOf(error), false);
           throw error;
         }
-        if (error.code === 'network' && n < 3) await sleep(300 * (n + 1));
+        if ((error.code === 'network' || error.code === 'timeout') && n < 3) await sleep(300 * (n + 1));
         else {
           await this.store.write(async (tx) => tx.delete('meta', 'refresh'));
           throw error;

@@ -50,6 +50,8 @@ export interface ClientOptions {
 export interface Rtc {
   connection(config: RTCConfiguration): RTCPeerConnection;
   media(constraints: MediaStreamConstraints): Promise<MediaStream>;
+  /** The device ids of the cameras. Without it there is no switching. */
+  cameras?(): Promise<string[]>;
 }
 
 export type StateName = 'signed-out' | 'connecting' | 'online' | 'offline' | 'busy';

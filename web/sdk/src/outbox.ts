@@ -1,0 +1,361 @@
+// Messages of one's own on their way: kept in the store, sent in order for each conversation, one at a time, until the server has taken
+// or refused them. Whoever queued a message sends it and claims it anew while it lives; what nobody claims any more (a closed tab)
+// another client of the store takes over. Sending twice does no harm: the server knows a message by its client_msg_id.
+import type { Chats } from './chats.js';
+import type { Connection } from './connection.js';
+import { ApiError, toApiError } from './errors.js';
+import { fromItem, type ConversationRow } from './rows.js';
+import type { Session } from './session.js';
+import type { Store, Tx } from './store.js';
+import { backoff, sleep, unique } from './timing.js';
+import type { Content, FileOptions, Message, OutboxEntry, SendOptions } from './types.js';
+import type { Completed, Uploads } from './uploads.js';
+import type { MessageItem } from './wire.js';
+
+export interface OutboxRow extends OutboxEntry {
+  /** They go in this order. */
+  order: number;
+  owner: string;
+  /** Unix ms; after that others may take it over. */
+  until: number;
+  /** What the upload is called in the store, and what it came to. */
+  uploadId?: string;
+  completed?: Completed;
+}
+
+export type OutboxNote = { kind: 'outbox'; conversation: number };
+
+const MOST = 1000;
+const CLAIM_MS = 15_000;
+const TICK_MS = 5000;
+/** Whether these were done is not known, and after so many tries it never will be. */
+const OPEN_TRIES = 10;
+/** Bytes of a frame beside its content. */
+const FRAME_REST = 1024;
+
+export class Outbox {
+  private rows = new Map<string, OutboxRow>();
+  /** Stored by the server, not told among the messages yet. */
+  private sent = new Map<string, number>();
+  /** Sent by the socket once; whether the server has them is open. */
+  private tried = new Set<string>();
+  private pumping = new Set<number>();
+  private uploading = new Map<string, AbortController>();
+  private self = unique();
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(
+    private session: Session,
+    private connection: Connection,
+    private chats: Chats,
+    private store: Store,
+    private uploads: Uploads,
+    private owner: object,
+    private tell: (conversation: number) => void,
+  ) {}
+
+  list(conversation: number): readonly OutboxEntry[] {
+    return [...this.rows.values()]
+      .filter((row) => row.conversation_id === conversation)
+      .sort((a, b) => a.order - b.order)
+      .map(entryOf);
+  }
+
+  /** Somebody is signed in. */
+  async start(): Promise<void> {
+    this.timer ??= setInterval(() => void this.tick(), TICK_MS);
+    await this.load();
+    await this.tick();
+  }
+
+  /** Claims nothing any more, so that others need not wait until the claims end. */
+  async release(): Promise<void> {
+    if (this.rows.size) await this.claim((row) => row.owner === this.self, 0);
+  }
+
+  /** @param release others may go on with what waits */
+  async stop(release: boolean): Promise<void> {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    for (const upload of this.uploading.values()) upload.abort();
+    if (release) await this.release();
+    for (const map of [this.rows, this.sent, this.tried]) map.clear();
+  }
+
+  async send(
+    conversation: number,
+    content: string | Content,
+    options: SendOptions = {},
+  ): Promise<OutboxEntry> {
+    const { content_type, body } =
+      typeof content === 'string' ? { content_type: 1, body: { text: { text: content } } } : content;
+    return this.queue({
+      conversation_id: conversation,
+      content_type,
+      body: body as OutboxEntry['body'],
+      reply_to: options.replyTo ?? 0,
+      state: 'sending',
+    });
+  }
+
+  async sendFile(conversation: number, file: Blob, options: FileOptions = {}): Promise<OutboxEntry> {
+    const { content_type, upload, uploadId } = await this.uploads.prepare(file, options);
+    return this.queue({
+      conversation_id: conversation,
+      content_type,
+      body: {},
+      reply_to: options.replyTo ?? 0,
+      state: 'uploading',
+      upload,
+      uploadId,
+    });
+  }
+
+  async retry(name: string, file?: Blob): Promise<void> {
+    const row = this.rows.get(name);
+    if (row?.state !== 'failed') return;
+    if (file && row.uploadId) await this.uploads.provide(row.uploadId, file);
+    const state = row.uploadId && !row.completed ? 'uploading' : 'sending';
+    const { error: _, ...rest } = row;
+    await this.put({
+      ...rest,
+      state,
+      owner: this.self,
+      until: Date.now() + CLAIM_MS,
+      order: await this.next(),
+    });
+    this.go(row.conversation_id);
+  }
+
+  async discard(name: string): Promise<void> {
+    const row = this.rows.get(name);
+    if (!row) return;
+    this.uploading.get(name)?.abort();
+    await this.remove(row);
+    if (row.uploadId) await this.uploads.forget(row.uploadId, !row.completed);
+  }
+
+  /** There is a socket again, or new work. */
+  run(): void {
+    for (const id of new Set([...this.rows.values()].map((row) => row.conversation_id))) this.go(id);
+  }
+
+  heard(note: OutboxNote): void {
+    void this.load().then(() => this.tell(note.conversation));
+  }
+
+  /** These are in the store as messages; they stay in the list until they have been told. */
+  settled(row: ConversationRow, names: string[]): void {
+    for (const name of names) {
+      const entry = this.rows.get(name);
+      if (entry) this.rows.set(name, { ...entry, state: 'sent' });
+    }
+    let gone = false;
+    for (const [name, seq] of this.sent) {
+      if (this.rows.get(name)?.conversation_id !== row.id || seq > row.top) continue;
+      this.rows.delete(name);
+      this.sent.delete(name);
+      this.tried.delete(name);
+      gone = true;
+    }
+    if (gone || names.length) queueMicrotask(() => this.tell(row.id));
+    if (names.length) this.post(row.id);
+  }
+
+  private async queue(
+    part: Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner' | 'until'>,
+  ): Promise<OutboxEntry> {
+    const row: OutboxRow = {
+      ...part,
+      client_msg_id: unique(),
+      created_at_ms: Date.now(),
+      order: await this.next(),
+      owner: this.self,
+      until: Date.now() + CLAIM_MS,
+    };
+    await this.put(row);
+    this.go(row.conversation_id);
+    return entryOf(row);
+  }
+
+  /** The next place in the order; refuses when too many wait. */
+  private next(): Promise<number> {
+    return this.store.write(async (tx) => {
+      if ((await tx.all('outbox')).length >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
+      const order = ((await tx.get<number>('meta', 'order')) ?? 0) + 1;
+      tx.put('meta', 'order', order);
+      return order;
+    });
+  }
+
+  private async put(row: OutboxRow): Promise<void> {
+    this.rows.set(row.client_msg_id, row);
+    this.tell(row.conversation_id);
+    await this.store.write(async (tx) => tx.put('outbox', row.client_msg_id, row));
+    this.post(row.conversation_id);
+  }
+
+  private async remove(row: OutboxRow): Promise<void> {
+    this.rows.delete(row.client_msg_id);
+    this.sent.delete(row.client_msg_id);
+    this.tried.delete(row.client_msg_id);
+    this.tell(row.conversation_id);
+    await this.store.write(async (tx) => tx.delete('outbox', row.client_msg_id));
+    this.post(row.conversation_id);
+  }
+
+  private post(conversation: number): void {
+    this.store.post({ kind: 'outbox', conversation } satisfies OutboxNote, this.owner);
+  }
+
+  /** What the store has, and what was sent and is about to be told. */
+  private async load(): Promise<void> {
+    const rows = await this.store.read((tx) => tx.all<OutboxRow>('outbox'));
+    const names = new Set(rows.map((row) => row.client_msg_id));
+    for (const name of [...this.rows.keys()])
+      if (!names.has(name) && !this.sent.has(name)) this.rows.delete(name);
+    for (const row of rows) if (!this.sent.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
+  }
+
+  /** Claims anew what is one's own, and what nobody claims. */
+  private async tick(): Promise<void> {
+    if (!this.rows.size) return;
+    const now = Date.now();
+    await this.claim(
+      (row) => row.owner === this.self || row.until < now || row.until > now + CLAIM_MS,
+      now + CLAIM_MS,
+    );
+    this.run();
+  }
+
+  private async claim(which: (row: OutboxRow) => boolean, until: number): Promise<void> {
+    const claimed = await this.store.write((tx) => this.claimRows(tx, which, until));
+    for (const row of claimed) if (this.rows.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
+  }
+
+  private async claimRows(tx: Tx, which: (row: OutboxRow) => boolean, until: number): Promise<OutboxRow[]> {
+    const claimed: OutboxRow[] = [];
+    for (const row of await tx.all<OutboxRow>('outbox')) {
+      if (row.state === 'failed' || !which(row)) continue;
+      const mine = { ...row, owner: this.self, until };
+      tx.put('outbox', row.client_msg_id, mine);
+      claimed.push(mine);
+    }
+    return claimed;
+  }
+
+  private go(conversation: number): void {
+    for (const row of this.rows.values()) {
+      if (row.conversation_id === conversation && row.state === 'uploading') void this.upload(row);
+    }
+    if (this.pumping.has(conversation) || !this.connection.online) return;
+    this.pumping.add(conversation);
+    void this.pump(conversation).finally(() => this.pumping.delete(conversation));
+  }
+
+  private async pump(conversation: number): Promise<void> {
+    for (let tries = 0; this.connection.online;) {
+      const row = this.first(conversation);
+      if (!row) return;
+      try {
+        await this.deliver(row);
+        tries = 0;
+      } catch (e) {
+        const error = toApiError(e);
+        const open = error.code === 'internal' || error.code === 'timeout';
+        if (error.code === 'signed_out' || error.status === 401) return;
+        if (!error.temporary || (open && tries >= OPEN_TRIES)) await this.fail(row, error);
+        else await sleep(error.retryAfter + backoff(tries++, 200));
+      }
+    }
+  }
+
+  private first(conversation: number): OutboxRow | undefined {
+    let first: OutboxRow | undefined;
+    for (const row of this.rows.values()) {
+      if (row.conversation_id !== conversation || row.state !== 'sending' || row.owner !== this.self)
+        continue;
+      if (!first || row.order < first.order) first = row;
+    }
+    return first;
+  }
+
+  private async deliver(row: OutboxRow): Promise<void> {
+    const message = await this.transmit(row);
+    if (this.rows.has(row.client_msg_id)) this.sent.set(row.client_msg_id, message.seq);
+    await this.chats.add(row.conversation_id, { messages: [message], settled: [row.client_msg_id] });
+    if (row.uploadId) await this.uploads.forget(row.uploadId, false);
+  }
+
+  /** The first try goes by the socket. A repeat goes by HTTP, which answers with the message as it is now: it may have been recalled. */
+  private async transmit(row: OutboxRow): Promise<Message> {
+    const { conversation_id, client_msg_id, content_type, reply_to } = row;
+    const content = row.body;
+    const send = { conversation_id, client_msg_id, content_type, content, reply_to };
+    if (row.completed) {
+      const body = { ...row.completed, conversation_id, client_msg_id, reply_to };
+      return this.byHttp('/api/files/complete', conversation_id, body);
+    }
+    const long =
+      new TextEncoder().encode(JSON.stringify(content)).length > this.connection.maxFrame - FRAME_REST;
+    if (long || this.tried.has(client_msg_id)) return this.byHttp('/api/messages', conversation_id, send);
+    this.tried.add(client_msg_id);
+    const ack = await this.connection.request<{ message_id: number; seq: number; created_at_ms: number }>(
+      'message',
+      send,
+    );
+    return {
+      id: ack.message_id,
+      conversation_id,
+      sender_id: this.session.userId,
+      seq: ack.seq,
+      content_type,
+      body: content,
+      created_at_ms: ack.created_at_ms,
+      client_msg_id,
+      status: 'normal',
+      reply_to,
+    };
+  }
+
+  private async byHttp(path: string, conversation: number, body: object): Promise<Message> {
+    for (let n = 0; ; n++) {
+      const recalled = this.chats.recalled.get(conversation);
+      const answer = await this.session.call<MessageItem>('POST', path, { body });
+      if (this.chats.recalled.get(conversation) === recalled || n === 3) return fromItem(answer.data);
+    }
+  }
+
+  private async fail(row: OutboxRow, error: ApiError): Promise<void> {
+    if (!this.rows.has(row.client_msg_id)) return;
+    await this.put({ ...row, state: 'failed', error: { code: error.code, message: error.message } });
+  }
+
+  private async upload(row: OutboxRow): Promise<void> {
+    const name = row.client_msg_id;
+    if (this.uploading.has(name) || row.owner !== this.self || !row.uploadId) return;
+    const stop = new AbortController();
+    this.uploading.set(name, stop);
+    try {
+      const completed = await this.uploads.run(row.uploadId, stop.signal, (sent_bytes) => {
+        const now = this.rows.get(name);
+        if (!now?.upload) return;
+        this.rows.set(name, { ...now, upload: { ...now.upload, sent_bytes } });
+        this.tell(now.conversation_id);
+      });
+      const now = this.rows.get(name);
+      if (now && !stop.signal.aborted) await this.put({ ...now, state: 'sending', completed });
+    } catch (e) {
+      const now = this.rows.get(name);
+      if (now && !stop.signal.aborted) await this.fail(now, toApiError(e));
+    } finally {
+      this.uploading.delete(name);
+    }
+    if (this.rows.has(name)) this.go(row.conversation_id);
+  }
+}
+
+function entryOf(row: OutboxRow): OutboxEntry {
+  const { order: _o, owner: _w, until: _u, uploadId: _i, completed: _c, ...entry } = row;
+  return entry;
+}
