@@ -44,13 +44,18 @@ static uint32_t depth_of(const trace_hop_t *all, size_t n, uint32_t hop) {
     return depth;
 }
 
+/* Connections have no key of their own: their number is the one that `conns` and `actor` know. */
+static bool is_conn(const trace_party_t *p) {
+    return strcmp(p->name, "conn") == 0;
+}
+
 static void party_cell(console_call_t *call, const trace_party_t *p, uint32_t indent) {
     char text[128];
     if (!p->name)
         snprintf(text, sizeof text, "%*s%s", (int)indent, "", p->ref.gen ? "gone" : "outside");
     else
         snprintf(text, sizeof text, "%*s%s %llu", (int)indent, "", p->name,
-                 (unsigned long long)p->key);
+                 is_conn(p) ? p->ref.slot : (unsigned long long)p->key);
     console_text(call, slice_of(text));
 }
 
@@ -148,7 +153,8 @@ static const console_command_t commands[] = {
     {"trace", "user|conversation ID [--count=N] [--wait=SECONDS]",
      "follows the next messages through all actors",
      "Waits (10 s) for a message, then shows each hop: when it was sent, how long it waited\n"
-     "in the queue, how long it was handled. Ctrl-C ends the wait.",
+     "in the queue, how long it was handled. A connection (conn) goes by its number in `conns`.\n"
+     "Ctrl-C ends the wait.",
      CONSOLE_READ, trace}};
 
 void console_trace_add(console_t *console) {

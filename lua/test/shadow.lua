@@ -4,11 +4,18 @@
 local DEEP <const> = 16  -- of what is shown
 local TEXT <const> = 390 -- bytes of it
 
--- ---- what is shown: no secrets, bounded ----
+-- ---- what is shown: no secrets, nothing of what people wrote or are called, bounded ----
 
 local SECRET <const> = {code = true, access = true, refresh = true, hash = true, credential = true}
 -- Arguments of calls that are secrets whatever their names are: all of them, or those with these numbers.
 local SECRET_CALLS <const> = {crypt = true, token = true, ["kv.set"] = {[2] = true}, ["http.post"] = {[2] = true, [3] = true}}
+
+-- Personal data: how long they are is shown, and whether the other side has the same.
+local PERSONAL <const> = {
+    text = true, content = true, message = true, title = true, announcement = true, remark = true, nickname = true, username = true,
+    name = true, display_name = true, phone = true, avatar_url = true, address = true, used_address = true, q = true, who = true,
+    sdp = true, candidate = true,
+}
 
 local function is_secret(key)
     if type(key) ~= "string" then return false end
@@ -17,11 +24,26 @@ local function is_secret(key)
         or key:sub(-5) == "_code" or key:sub(-5) == "_hash"
 end
 
-local function masked(v, depth)
+local function personal(value, other)
+    local same = other == nil or other == value
+    return ("*** %d bytes%s"):format(#tostring(value), same and "" or ", another one")
+end
+
+-- other: what the other side has in this place.
+local function masked(v, other, depth)
     if type(v) ~= "table" then return v end
     if depth > DEEP then return "..." end
     local copy = {}
-    for key, value in next, v do copy[key] = is_secret(key) and "***" or masked(value, depth + 1) end
+    for key, value in next, v do
+        local theirs = type(other) == "table" and rawget(other, key) or nil
+        if is_secret(key) then
+            copy[key] = "***"
+        elseif PERSONAL[key] and type(value) ~= "table" then
+            copy[key] = personal(value, theirs)
+        else
+            copy[key] = masked(value, theirs, depth + 1)
+        end
+    end
     if v[1] == nil and next(v) == nil then return v end
     return copy
 end
@@ -34,27 +56,34 @@ local function cut(text)
     return text:sub(1, n) .. "..."
 end
 
-local function show(v)
+local function show(v, other)
     if v == nil then return "nil" end
-    local ok, text = pcall(json.encode, {masked(v, 1)})
+    local ok, text = pcall(json.encode, {masked(v, other, 1)})
     return ok and text:sub(2, -2) or type(v)
 end
 
-local function show_call(name, args)
+-- The keys of kv are made of names, phones, addresses behind what they are for.
+local function show_arg(name, i, v, other)
+    if i == 1 and name:sub(1, 3) == "kv." and type(v) == "string" then return show(v:match("^[^:]*:?") .. "***") end
+    return show(v, other)
+end
+
+-- other: the arguments of the other side, if there are any.
+local function show_call(name, args, other)
     local secret = SECRET_CALLS[name] or SECRET_CALLS[name:match("^(.-)%.") or ""]
     local texts = {}
     for i = 1, args.n do
         local hide = secret == true or type(secret) == "table" and secret[i]
-        texts[i] = hide and "***" or show(args[i])
+        texts[i] = hide and "***" or show_arg(name, i, args[i], other and other[i])
     end
     return cut(name .. "(" .. table.concat(texts, ", ") .. ")")
 end
 
--- An outcome: its kind is nil (an answer), "fault", or the code of a fail.
-local function show_outcome(kind, text)
+-- An outcome: its kind is nil (an answer), "fault", or the code of a fail. other: the text of the other one.
+local function show_outcome(kind, text, other)
     if kind == "fault" then return cut("fault: " .. text) end
     local value = json.decode(text)
-    if not kind then return cut(show(value)) end
+    if not kind then return cut(show(value, other and json.decode(other))) end
     local message = type(value) == "table" and value.error or ""
     if type(value) ~= "table" then return kind end
     value.error, value.code = nil, nil
@@ -120,7 +149,7 @@ return function(native, path)
         local e, args = skip_now(), {n = select("#", ...), ...}
         if not e then differs("a call more", "nothing", show_call(name, args)) end
         if e.name ~= name or not same_args(e.args, args) then
-            differs("another call", show_call(e.name, e.args), show_call(name, args))
+            differs("another call", show_call(e.name, e.args, args), show_call(name, args, e.args))
         end
         live.at = live.at + 1
         if e.fail then fail(e.fail[1], e.fail[2], e.fail[3]) end
@@ -150,7 +179,7 @@ return function(native, path)
         end
         if rest then return "differs", "a call less", show_call(rest.name, rest.args), "nothing" end
         if kind ~= r.kind or kind ~= "fault" and text ~= r.answer then
-            return "differs", "another answer", show_outcome(r.kind, r.answer), show_outcome(kind, text)
+            return "differs", "another answer", show_outcome(r.kind, r.answer, text), show_outcome(kind, text, r.answer)
         end
         return "same"
     end

@@ -78,7 +78,11 @@ describe("trace on a node", function()
 
     it("follows what comes from a user's socket, its frame first", function()
         local all = json.decode(trace(("trace user %d --json"):format(ann.id)))
-        check_way(all, hop(all, 0, "message", "outside", "conn"))
+        local ids = {}
+        for _, c in ipairs(other:json("conns " .. ann.id)) do ids["conn " .. c.id] = c.device end
+        local frame = hop(all, 0, "message", "outside", "conn")
+        assert.equal("phone", ids[frame.to], "the sockets go by their numbers in `conns`")
+        check_way(all, frame)
     end)
 
     it("shows the same as text: who follows from whom, each with its wait and its run", function()

@@ -239,6 +239,29 @@ SPEC("shows no secrets: of answers, of arguments at any depth, of tokens") {
     stage_free();
 }
 
+SPEC("shows nothing that people wrote or are called, but whether it is the same") {
+    begin(SERVICE(
+              "v = function(_, req) return {{text = {text = 'dear tom'}, title = 'same'}, {name = "
+              "'lena', n = 1}} end, c = function(_, req) call('t', 'got', 9, {message = 'hi x', "
+              "phone = '+49170', n = 1}) end"),
+          SERVICE(
+              "v = function(_, req) return {{text = {text = 'dear kim'}, title = 'same'}, {name = "
+              "'tom', n = 1}} end, c = function(_, req) call('t', 'got', 9, {message = 'hi x', "
+              "phone = '+49171', n = 2}) end"));
+    stage_call("v", 1, NULL);
+    stage_call("c", 1, NULL);
+    CHECK(looked_at(3)); /* got, too */
+    CHECK_INT(count_of("differed"), 2);
+    static const char *const personal[] = {"dear", "tom", "kim", "lena", "hi x", "+49", "same\\"};
+    for (int i = 0; i < 7; i++)
+        CHECK(!strstr(shown(), personal[i]));
+    CHECK(shows("\\\"text\\\":\\\"*** 8 bytes, another one\\\""));
+    CHECK(shows("\\\"title\\\":\\\"*** 4 bytes\\\""));
+    CHECK(shows("\\\"message\\\":\\\"*** 4 bytes\\\""));
+    CHECK(shows("\\\"phone\\\":\\\"*** 6 bytes, another one\\\""));
+    stage_free();
+}
+
 SPEC("sees so many a second of a VM and no more, and says how many it did not") {
     stage_new();
     stage_set("script.shadow_rate", "1");
