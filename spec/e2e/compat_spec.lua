@@ -2,6 +2,7 @@
 -- form, for two people from their registration to a call and a file, lost sockets and expired logins. The client itself:
 -- spec/support/web_client.lua.
 local node = require "spec.support.node"
+local files = require "spec.support.files"
 local http = require "spec.support.http"
 local json = require "spec.support.json"
 local jwt = require "spec.support.jwt"
@@ -352,6 +353,43 @@ describe("the reference web client", function()
             lena:settle()
             lena:open(chat)
             assert.same(lena:shown(chat), tom:shown(chat))
+        end)
+    end)
+
+    describe("files", function()
+        it("ticket, PUT without a token, complete; the other page loads object_key as it stands", function()
+            called(lena)
+            for _, f in ipairs {
+                {"cat.png", "image/png", files.png(640, 480, 48211)},
+                {"note.ogg", "audio/ogg", "OggS" .. ("\0"):rep(200)},
+                {"\u{72ab}.pdf", "application/pdf", "%PDF-1.7 " .. ("x"):rep(3000)},
+                {"clip.mp4", "video/mp4", "\0\0\0\24ftypmp42" .. ("v"):rep(99)},
+            } do
+                local filename, content_type, bytes = f[1], f[2], f[3]
+                local m = assert(lena:send_file(chat, filename, content_type, bytes))
+                local put = lena.log[2]
+                assert.truthy(put:find("^PUT /api/files/blob/%d+%?"), put)
+                assert.same({"POST /api/files/upload", put, "POST /api/files/complete"}, called(lena))
+                tom:wait(function() return tom:shown(chat)[m.seq] == filename end)
+                local got = tom.messages[chat][m.seq].content
+                local kind = content_type:match "^(%a+)/" == "application" and "file" or content_type:match "^(%a+)/"
+                local ref = assert(got[kind], json.encode(got))
+                assert.same({filename, content_type, #bytes}, {ref.filename, ref.content_type, ref.size_bytes})
+                local loaded = tom:load_media(ref.object_key)
+                assert.same({200, content_type, bytes}, {loaded.status, loaded.headers["content-type"], loaded.body})
+                assert.equal(403, tom:load_media((ref.object_key:gsub("exp=%d", "exp=9"))).status)
+            end
+            local shown = tom:shown(chat)
+            tom:open(chat)
+            assert.same(shown, tom:shown(chat))
+        end)
+
+        it("what cannot be sent is refused with a text", function()
+            local ticket = {filename = "a.png", content_type = "image/png", size_bytes = (10 << 20) + 1, kind = "image"}
+            assert.same({nil, "file too large", 413}, {lena:post("/api/files/upload", ticket)})
+            assert.same({nil, "file not found", 404}, {lena:post("/api/files/complete", {
+                conversation_id = chat, client_msg_id = "V1StGXR8_Z5jdHi6B-myT", object_key = "/api/files/blob/999999",
+            })})
         end)
     end)
 end)
