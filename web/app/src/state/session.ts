@@ -13,9 +13,9 @@ export const connection = shallowRef<State>(client.state);
 /** Why the reader sees the sign-in though they had been signed in. */
 export const endedBecause = ref<Key | ''>('');
 
-type Hook = () => void;
+type Hook = (before: number) => void;
 const hooks: Hook[] = [];
-/** Calls fn when somebody else is signed in, or nobody: state of the one before must go. */
+/** Calls fn with the one before when somebody else is signed in, or nobody: what was theirs must go. */
 export function onUserChange(fn: Hook): void {
   hooks.push(fn);
 }
@@ -25,7 +25,7 @@ export async function boot(): Promise<void> {
   client.on('profile', (profile) => {
     const before = me.value?.id;
     me.value = profile?.user ?? null;
-    if (before !== undefined && before !== me.value?.id) for (const fn of hooks) fn();
+    if (before !== undefined && before !== me.value?.id) for (const fn of hooks) fn(before);
   });
   client.on('state', (state) => {
     connection.value = state;
@@ -50,4 +50,9 @@ export async function signUp(username: string, password: string, name: string): 
 
 export async function signOut(): Promise<void> {
   await client.auth.logout();
+}
+
+/** Tries now instead of at the planned moment. */
+export function reconnect(): void {
+  client.connect();
 }

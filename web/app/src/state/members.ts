@@ -1,0 +1,89 @@
+import type { Member } from '@parley/sdk';
+import { onScopeDispose, shallowRef, watch, type Ref } from 'vue';
+import { client } from './client';
+import { rememberMembers } from './people';
+import { myId, onUserChange } from './session';
+
+// The members of the conversations that are on the screen, with how far each has read.
+type List = Ref<readonly Member[]>;
+const lists = new Map<number, { list: List; users: number; loading: Promise<void> | null; stale: boolean }>();
+
+function entry(id: number) {
+  let it = lists.get(id);
+  if (!it) lists.set(id, (it = { list: shallowRef([]), users: 0, loading: null, stale: true }));
+  return it;
+}
+
+export async function loadMembers(id: number): Promise<void> {
+  const it = entry(id);
+  it.stale = false;
+  it.loading ??= client.groups
+    .members(id)
+    .then((members) => {
+      rememberMembers(members);
+      it.list.value = members;
+    })
+    .catch(() => {
+      it.stale = true;
+    })
+    .finally(() => (it.loading = null));
+  await it.loading;
+}
+
+/** Members of the conversation that `id` says, kept up to date while the calling component lives. */
+export function useMembers(id: Ref<number>): Ref<readonly Member[]> {
+  const shown = shallowRef<readonly Member[]>([]);
+  let leave = () => {};
+  watch(
+    id,
+    (now) => {
+      leave();
+      if (!now) return void (shown.value = []);
+      const it = entry(now);
+      it.users++;
+      void loadMembers(now);
+      const stop = watch(it.list, (list) => (shown.value = list), { immediate: true, flush: 'sync' });
+      leave = () => {
+        stop();
+        if (--it.users === 0) it.stale = true;
+        leave = () => {};
+      };
+    },
+    { immediate: true },
+  );
+  onScopeDispose(() => leave());
+  return shown;
+}
+
+/** Has each of these readers at least there. */
+function advance(conversation: number, positions: ReadonlyMap<number, number>): void {
+  const it = lists.get(conversation);
+  if (!it?.list.value.some((one) => (positions.get(one.user.id) ?? 0) > one.read_seq)) return;
+  it.list.value = it.list.value.map((one) => {
+    const seq = positions.get(one.user.id) ?? 0;
+    return seq > one.read_seq ? { ...one, read_seq: seq } : one;
+  });
+}
+client.on('read', ({ conversation_id, user_id, read_seq }) =>
+  advance(conversation_id, new Map([[user_id, read_seq]])),
+);
+// Who writes has read what was before.
+client.on('messages', ({ conversation_id, messages }) =>
+  advance(conversation_id, new Map(messages.map((it) => [it.sender_id, it.seq]))),
+);
+client.on('memberUpdate', ({ conversation_id }) => {
+  const it = lists.get(conversation_id);
+  if (!it) return;
+  it.stale = true;
+  if (it.users) void loadMembers(conversation_id);
+});
+client.on('state', ({ name }) => {
+  // What was pushed while the socket was away is not known: look again.
+  if (name === 'online') for (const [id, it] of lists) if (it.users) void loadMembers(id);
+});
+onUserChange(() => lists.clear());
+
+/** Those besides the reader and the sender who have read a message. */
+export function readersOf(members: readonly Member[], seq: number, senderId: number): Member[] {
+  return members.filter((it) => it.user.id !== senderId && it.user.id !== myId.value && it.read_seq >= seq);
+}

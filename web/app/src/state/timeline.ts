@@ -1,0 +1,100 @@
+import type { ApiError, Message, OutboxEntry } from '@parley/sdk';
+import { onScopeDispose, shallowReactive, watch, type Ref } from 'vue';
+import { client } from './client';
+
+// A conversation as its screen shows it: a piece of its messages without holes, and what is on its way below them.
+type Timeline = ReturnType<typeof client.messages.timeline>;
+
+export interface TimelineView {
+  conversation: number;
+  messages: readonly Message[];
+  pending: readonly OutboxEntry[];
+  hasOlder: boolean;
+  atEnd: boolean;
+  loading: boolean;
+  error: ApiError | null;
+  /** True once something has been loaded, or the conversation is known to be empty. */
+  started: boolean;
+  older(): Promise<void>;
+  newer(): Promise<void>;
+  jump(seq: number): Promise<void>;
+  toEnd(): Promise<void>;
+  trim(count: number): void;
+}
+const page = 100;
+
+export function useTimeline(id: Ref<number>): TimelineView {
+  let line: Timeline | null = null;
+  const view = shallowReactive<TimelineView>({
+    conversation: 0,
+    messages: [],
+    pending: [],
+    hasOlder: false,
+    atEnd: true,
+    loading: false,
+    error: null,
+    started: false,
+    older: () => run((it) => it.older(page)),
+    newer: () => run((it) => it.newer(page)),
+    jump: (seq) => run((it) => it.jump(seq, page)),
+    toEnd: () => run((it) => it.toEnd(page)),
+    trim: (count) => line?.trim(count),
+  });
+
+  function take(of: Timeline): void {
+    if (of !== line) return;
+    view.messages = of.messages;
+    view.pending = of.pending;
+    view.hasOlder = of.hasOlder;
+    view.atEnd = of.atEnd;
+    view.loading = of.loading;
+    view.error = of.error;
+  }
+  async function run(what: (of: Timeline) => Promise<unknown>): Promise<void> {
+    const of = line;
+    if (!of) return;
+    try {
+      const going = what(of);
+      take(of);
+      await going;
+    } catch {
+      // of.error tells it; the screen shows that with a way to try again.
+    }
+    take(of);
+    if (of === line && !of.error) view.started = true;
+  }
+  function close(): void {
+    line?.close();
+    line = null;
+  }
+
+  watch(
+    id,
+    (now) => {
+      close();
+      Object.assign(view, {
+        conversation: now,
+        messages: [],
+        pending: [],
+        started: false,
+        error: null,
+        atEnd: true,
+      });
+      if (!now) return;
+      const of = client.messages.timeline(now);
+      line = of;
+      of.on('change', () => take(of));
+      take(of);
+      if (of.messages.length) view.started = true;
+      else void run((it) => it.toEnd(page));
+    },
+    { immediate: true },
+  );
+  onScopeDispose(close);
+  return view;
+}
+
+/** A message that an answer names, if it is known here. */
+export const findMessage = (id: number): Promise<Message | undefined> => client.messages.find(id);
+export const searchMessages = (text: string, conversation?: number): Promise<Message[]> =>
+  client.messages.search(text, conversation ? { conversation, limit: 100 } : { limit: 50 });
