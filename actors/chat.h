@@ -28,7 +28,18 @@ void chat_message(conn_t *c, msg_t *m);
 /* In the user's inbox: writes the acks that a connection handed over (VERB_ACKED). */
 void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb);
 
-/* A batch of committed messages of one conversation for this connection, called by the hub in this
- * worker. */
-struct fanout;
-void chat_deliver(conn_t *c, const struct fanout *f, block_t *frames);
+/* A batch of committed messages of one conversation on its way to the sockets of this worker,
+ * called by the hub: what is the same for all sockets is looked up once and counted once. Begin,
+ * deliver to each, end, within one message of the hub. */
+typedef struct chat_fanout {
+    const struct fanout *f; /* both borrowed */
+    block_t *frames;
+    uint64_t now_ns;
+    uint32_t queue_soft;
+    uint32_t run_len; /* bytes of all frames, if they leave as one piece; else 0 */
+    int64_t sender;   /* of all messages; 0: of several */
+    uint32_t runs;    /* sockets that got the whole piece */
+} chat_fanout_t;
+void chat_fanout_begin(chat_fanout_t *x, actor_t *hub, const struct fanout *f, block_t *frames);
+void chat_deliver(conn_t *c, chat_fanout_t *x);
+void chat_fanout_end(const chat_fanout_t *x);

@@ -246,22 +246,25 @@ static bool acted_here(const conn_t *c, int64_t user, slice_t device) {
     return user == c->user && device.len && slice_eq(device, slice_of(c->device));
 }
 
+static bool is_sender(const chat_fanout_t *x, int64_t user) {
+    if (x->sender)
+        return x->sender == user;
+    for (uint32_t i = 0; i < x->f->count; i++)
+        if (x->f->items[i].sender == user)
+            return true;
+    return false;
+}
+
 /* The usual case: messages of others, one behind the other, all to be pushed as one piece. */
-static bool deliver_run(conn_t *c, const fanout_t *f, block_t *frames, chat_stream_t *s) {
-    const fanout_item_t *first = &f->items[0], *last = &f->items[f->count - 1];
-    run_t r = {.block = frames, .at = first->at, .count = f->count, .start_ns = f->start_ns};
-    if (s->own_news || must_wait(c, s))
+static bool deliver_run(conn_t *c, chat_fanout_t *x, chat_stream_t *s) {
+    const fanout_item_t *first = &x->f->items[0], *last = &x->f->items[x->f->count - 1];
+    if (!x->run_len || s->own_news || must_wait(c, s) || is_sender(x, c->user) ||
+        net_queued(c->net) + x->run_len > x->queue_soft ||
+        !chat_stream_offer_run(s, first->seq, last->seq))
         return false;
-    for (uint32_t i = 0; i < f->count; i++) {
-        const fanout_item_t *item = &f->items[i];
-        if (item->sender == c->user || item->seq != first->seq + i || item->at != r.at + r.len)
-            return false;
-        r.len += item->len;
-    }
-    if (slow_with(c, &r) || !chat_stream_offer_run(s, first->seq, last->seq))
-        return false;
-    run_send(c, &r);
-    s->last_ns = actor_now_ns(c->self);
+    net_ws_frames(c->net, x->frames, first->at, x->run_len);
+    s->last_ns = x->now_ns;
+    x->runs++;
     return true;
 }
 
@@ -287,10 +290,10 @@ static void deliver_each(conn_t *c, const fanout_t *f, block_t *frames, chat_str
     run_send(c, &r);
 }
 
-static void deliver_messages(conn_t *c, const fanout_t *f, block_t *frames) {
-    chat_stream_t *s = stream_make(chat_of(c), f->conversation);
-    if (!deliver_run(c, f, frames, s))
-        deliver_each(c, f, frames, s);
+static void deliver_messages(conn_t *c, chat_fanout_t *x) {
+    chat_stream_t *s = stream_make(chat_of(c), x->f->conversation);
+    if (!deliver_run(c, x, s))
+        deliver_each(c, x->f, x->frames, s);
     resend_arm(c);
 }
 
@@ -326,13 +329,51 @@ static void deliver_revoked(conn_t *c, const fanout_t *f, block_t *frames) {
     }
 }
 
-void chat_deliver(conn_t *c, const struct fanout *f, block_t *frames) {
+void chat_deliver(conn_t *c, chat_fanout_t *x) {
     if (c->closing || !c->welcomed)
         return;
-    if (f->kind == FANOUT_REVOKED)
-        deliver_revoked(c, f, frames);
+    if (x->f->kind == FANOUT_REVOKED)
+        deliver_revoked(c, x->f, x->frames);
     else
-        deliver_messages(c, f, frames);
+        deliver_messages(c, x);
+}
+
+/* Bytes of all frames if their seqs and their places in the block follow each other, else 0. */
+static uint32_t run_length(const fanout_t *f) {
+    uint32_t len = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        if (f->items[i].seq != f->items[0].seq + i || f->items[i].at != f->items[0].at + len)
+            return 0;
+        len += f->items[i].len;
+    }
+    return len;
+}
+
+static int64_t one_sender(const fanout_t *f) {
+    for (uint32_t i = 1; i < f->count; i++)
+        if (f->items[i].sender != f->items[0].sender)
+            return 0;
+    return f->items[0].sender;
+}
+
+void chat_fanout_begin(chat_fanout_t *x, actor_t *hub, const fanout_t *f, block_t *frames) {
+    *x = (chat_fanout_t){.f = f,
+                         .frames = frames,
+                         .now_ns = actor_now_ns(hub),
+                         .queue_soft = chat_here(hub)->node->queue_soft};
+    if (f->kind == FANOUT_MESSAGES && f->count) {
+        x->run_len = run_length(f);
+        x->sender = one_sender(f);
+    }
+}
+
+void chat_fanout_end(const chat_fanout_t *x) {
+    const fanout_t *f = x->f;
+    if (!x->runs)
+        return;
+    stat_add(STAT_OUT_NEW_MESSAGE, (int64_t)x->runs * f->count);
+    stat_observe_many(HIST_PUSH, x->now_ns > f->start_ns ? (x->now_ns - f->start_ns) / 1000 : 0,
+                      x->runs);
 }
 
 /* --- messages read from the store --- */

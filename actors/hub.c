@@ -141,16 +141,15 @@ size_t hub_here(actor_t *self, int64_t user, conn_t **out, size_t room) {
 
 typedef struct walk {
     actor_t *hub;
-    const fanout_t *f;
-    block_t *frames;
+    chat_fanout_t out;
 } walk_t;
 
 /* A delivery may end the connection it is made to: the next one is read first. */
-static void deliver_chain(conn_t *c, const walk_t *w) {
+static void deliver_chain(conn_t *c, walk_t *w) {
     while (c) {
         conn_t *next = c->hub_next;
         trace_visit(w->hub, c->self);
-        chat_deliver(c, w->f, w->frames);
+        chat_deliver(c, &w->out);
         c = next;
     }
 }
@@ -168,21 +167,22 @@ static bool is_member(const members_t *m, int64_t user) {
 }
 
 static void deliver_if_member(void *arg, uint64_t key, void *value) {
-    const walk_t *w = arg;
-    if (is_member(w->f->members, (int64_t)key))
+    walk_t *w = arg;
+    if (is_member(w->out.f->members, (int64_t)key))
         deliver_chain(*(conn_t **)value, w);
 }
 
 /* Walks whichever is shorter: the members, or the users who are here. */
 static void fanout(actor_t *self, hub_t *h, const msg_t *m) {
     const fanout_t *f = (const fanout_t *)m->data;
-    walk_t w = {self, f, m->body};
-    if (f->members->count / 4 > map_count(h->users)) {
+    walk_t w = {.hub = self};
+    chat_fanout_begin(&w.out, self, f, m->body);
+    if (f->members->count / 4 > map_count(h->users))
         map_each(h->users, deliver_if_member, &w);
-        return;
-    }
-    for (uint32_t i = 0; i < f->members->count; i++)
-        deliver_chain(first_of(h, f->members->users[i]), &w);
+    else
+        for (uint32_t i = 0; i < f->members->count; i++)
+            deliver_chain(first_of(h, f->members->users[i]), &w);
+    chat_fanout_end(&w.out);
 }
 
 /* --- ready frames to named users --- */

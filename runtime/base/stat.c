@@ -97,14 +97,18 @@ int64_t stat_read(enum stat_id id) {
     return n;
 }
 
-void stat_observe(enum stat_hist id, uint64_t us) {
+void stat_observe_many(enum stat_hist id, uint64_t us, uint64_t n) {
     hist_t *h = &cells()->hist[id];
     int i = 0;
     while (us > stat_hist_bound[i])
         i++;
-    bump(&h->bucket[i], 1);
-    bump(&h->count, 1);
-    bump(&h->sum, us);
+    bump(&h->bucket[i], n);
+    bump(&h->count, n);
+    bump(&h->sum, us * n);
+}
+
+void stat_observe(enum stat_hist id, uint64_t us) {
+    stat_observe_many(id, us, 1);
 }
 
 static void add_hist(const hist_t *h, uint64_t *bucket, uint64_t *count, uint64_t *sum_us) {

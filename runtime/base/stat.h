@@ -41,6 +41,7 @@ static inline void stat_add(enum stat_id id, int64_t n) {
 }
 int64_t stat_read(enum stat_id id); /* sum over all threads, the ended ones included */
 void stat_observe(enum stat_hist id, uint64_t us);
+void stat_observe_many(enum stat_hist id, uint64_t us, uint64_t n); /* n times the same */
 #define HIST_BUCKETS 20
 extern const uint64_t stat_hist_bound[HIST_BUCKETS]; /* upper bounds in us: 50 100 250 ..., the last
                                                         UINT64_MAX (+Inf) */

@@ -37,8 +37,15 @@ void conn_close(conn_t *c, uint16_t code) {
 void console_conn_rows(actor_t *self, msg_t *m) { /* what the console asks is in its own spec */
     (void)self, (void)m;
 }
-void chat_deliver(conn_t *c, const struct fanout *f, block_t *frames) {
-    (void)frames;
+void chat_fanout_begin(chat_fanout_t *x, actor_t *hub, const struct fanout *f, block_t *frames) {
+    (void)hub;
+    *x = (chat_fanout_t){.f = f, .frames = frames};
+}
+void chat_fanout_end(const chat_fanout_t *x) {
+    (void)x;
+}
+void chat_deliver(conn_t *c, chat_fanout_t *x) {
+    const fanout_t *f = x->f;
     for (uint32_t i = 0; i < f->count; i++)
         if (f->items[i].seq == atomic_load(&c->net->last_seq) + 1)
             atomic_store(&c->net->last_seq, f->items[i].seq);
