@@ -1,8 +1,9 @@
 /* bare: the reference that parleyd is measured against (bench/figures): a WebSocket server with
  * nothing in it. One thread, one epoll, one receive buffer, one send per socket and turn. No actor,
  * no store, no limit, no UTF-8 check, no JSON: what is left is what the kernel and the wire cost.
- *   /__echo     each frame comes back        /room/N   each frame goes to all others of room N
- *   anything else   a JSON ping of any kind gets one fixed JSON pong, after one fixed welcome
+ *   /__echo     each frame comes back
+ *   /room/N     each frame goes to all others of room N, but for receipts: they are read and
+ * dropped anything else   a JSON ping of any kind gets one fixed JSON pong, after one fixed welcome
  * bench_bare [PORT]: prints "bare ready 127.0.0.1:PORT"; TERM ends it. */
 #include "net/frame.h"
 #include <arpa/inet.h>
@@ -216,6 +217,13 @@ static size_t on_handshake(conn_t *c, char *at, size_t len) {
     return (size_t)(stop - at) + 4;
 }
 
+/* What members of a room say about what they got. A peer that answers now and then makes its kernel
+ * hold back acknowledgements, which then are made while the server sends: both servers pay it. */
+static bool is_receipt(const char *at, size_t len) {
+    static const char head[] = "{\"type\":\"ack\"";
+    return len >= sizeof head - 1 && memcmp(at, head, sizeof head - 1) == 0;
+}
+
 static void on_frame(conn_t *c, const frame_head_t *h, char *at) {
     frame_mask(at, h->len, h->mask, 0);
     if (h->opcode == WS_CLOSE) {
@@ -224,7 +232,8 @@ static void on_frame(conn_t *c, const frame_head_t *h, char *at) {
         add_frame(&c->out, WS_PONG, at, h->len);
         mark(c);
     } else if (h->opcode == WS_TEXT && c->kind == ROOM) {
-        room_say(c, at, h->len);
+        if (!is_receipt(at, h->len))
+            room_say(c, at, h->len);
     } else if (h->opcode == WS_TEXT || h->opcode == WS_BINARY) {
         if (c->kind == ECHO)
             add_frame(&c->out, h->opcode, at, h->len);
