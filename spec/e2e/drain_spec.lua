@@ -90,6 +90,61 @@ describe("a stop", function()
         n:finish()
     end)
 
+    -- A sender's messages are acknowledged in their order, so what was is the first so many of each: all of them are there when no
+    -- number is missing below the last one and there are as many as acks.
+    local function check_stored(history, acked, sent)
+        local numbers, last = {}, {}
+        for i, m in ipairs(history) do
+            assert.equal(i, m.seq)
+            local sender, n = m.sender_id, math.tointeger(tonumber(m.client_msg_id:match("%-(%d+)$")))
+            numbers[sender] = numbers[sender] or {}
+            assert.is_nil(numbers[sender][n], "stored twice")
+            numbers[sender][n], last[sender] = true, math.max(last[sender] or 0, n)
+        end
+        for sender, own in pairs(numbers) do
+            for n = 0, last[sender] do assert.truthy(own[n], ("message %d of %d is lost"):format(n, sender)) end
+        end
+        assert.truthy(#history >= acked and #history <= sent, ("%d of %d to %d"):format(#history, acked, sent))
+    end
+
+    it("under wsbench's load: exit 0 within drain.time and the close handshake's 5 s, and nothing acknowledged is lost", function()
+        local USERS <const>, DRAIN <const> = 20, 500
+        local n = node.start {["drain.time"] = DRAIN .. "ms", ["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
+        local bench = assert(P.spawn({"build/wsbench", "--output", "json", "--mode", "messaging", "--conns", tostring(USERS),
+            "--group-size", tostring(USERS), "--inflight", "8", "--duration", "60s", "--settle", "300ms", "--processes", "1",
+            "--target", "ws://" .. n.ws_address .. "/ws", "--http", "http://" .. n.http_address}, n.dir .. "/bench"))
+        local somebody = n:person()
+        local function first_user()
+            local r = n:api("POST", "/api/auth/login", {body = {username = "bench.0", password = "wsbench password"}})
+            return r.status == 200 and setmetatable({node = n, token = r.json.access_token}, getmetatable(somebody))
+        end
+        local user = node.eventually(first_user, 20000)
+        local chat
+        assert.truthy(node.eventually(function()
+            local one = user:get("/api/conversations").json.data[1]
+            chat = one and one.id
+            return one and one.latest_seq > 500
+        end, 60000), attack.slurp(n.dir .. "/bench"))
+        local before = P.now()
+        n.process:kill(15)
+        local status = n.process:wait((DRAIN + 12000) * node.slow)
+        local took = P.now() - before
+        bench:kill(2)
+        local result = json.decode((assert(bench:line(20000 * node.slow))))
+        assert.equal(0, status)
+        assert.truthy(took < (DRAIN + 5000) * node.slow, ("stopped after %d ms"):format(took))
+        assert.truthy(result.messages_acked > 500)
+        assert.same({USERS, 0, 0, 0}, {result.disconnects, result.duplicates, result.disorder, result.corrupt})
+        n.client = nil
+        n:up()
+        check_stored(user:history(chat), result.messages_acked, result.messages_sent)
+        n:finish()
+        if os.getenv("SPEC_FIGURES") then
+            print(("  TERM under %d sockets: exit 0 after %d ms; %d acked of %d sent"):format(USERS, took, result.messages_acked,
+                result.messages_sent))
+        end
+    end)
+
     it("without sockets takes no time; a second TERM ends a long one at once", function()
         local n = node.start {["drain.time"] = "60s"}
         local before = P.now()
