@@ -10,8 +10,9 @@
 #define TOPICS_MAX    64
 #define GROUPS_MAX    1024 /* in all */
 #define FOLLOWERS_MAX 1024
-#define TOPIC_BYTES   (64u << 20) /* of events: the oldest go */
-#define RETRY_MS      10          /* after a follower's mailbox was full */
+#define TOPIC_BYTES   (64u << 20)  /* of events: the oldest go */
+#define ALL_BYTES     (128u << 20) /* of all topics: the oldest of the largest go */
+#define RETRY_MS      10           /* after a follower's mailbox was full */
 
 typedef struct event {
     uint64_t key;
@@ -48,6 +49,7 @@ typedef struct streams {
     group_t *groups;
     follower_t *followers;
     uint32_t topic_count, group_count, follower_count, max_events;
+    uint64_t bytes;
     bool retry; /* a timer is set */
 } streams_t;
 
@@ -65,9 +67,10 @@ static event_t *event_at(const topic_t *t, int64_t offset) {
     return &t->ring[(uint64_t)offset & (t->cap - 1)];
 }
 
-static void drop_oldest(topic_t *t) {
+static void drop_oldest(streams_t *s, topic_t *t) {
     event_t *e = event_at(t, t->oldest++);
     t->bytes -= e->body->len;
+    s->bytes -= e->body->len;
     block_unref(e->body);
 }
 
@@ -83,15 +86,26 @@ static void grow(topic_t *t) {
     *t = wider;
 }
 
+static topic_t *largest(const streams_t *s) {
+    topic_t *most = s->topics;
+    for (topic_t *t = s->topics; t; t = t->next)
+        if (t->bytes > most->bytes)
+            most = t;
+    return most;
+}
+
 /* Takes a reference to body. */
-static void add_event(const streams_t *s, topic_t *t, uint64_t key, block_t *body) {
+static void add_event(streams_t *s, topic_t *t, uint64_t key, block_t *body) {
     while (t->next_offset > t->oldest &&
            (t->next_offset - t->oldest >= s->max_events || t->bytes + body->len > TOPIC_BYTES))
-        drop_oldest(t);
+        drop_oldest(s, t);
+    while (s->bytes + body->len > ALL_BYTES)
+        drop_oldest(s, largest(s));
     if (t->next_offset - t->oldest == t->cap)
         grow(t);
     *event_at(t, t->next_offset++) = (event_t){key, block_ref(body)};
     t->bytes += body->len;
+    s->bytes += body->len;
 }
 
 /* --- names --- NULL: over the limit --- */
@@ -282,7 +296,7 @@ static void end(actor_t *self, void *state, int reason) {
     for (topic_t *t; (t = s->topics);) {
         s->topics = t->next;
         while (t->oldest < t->next_offset)
-            drop_oldest(t);
+            drop_oldest(s, t);
         free(t->ring);
         free(t->name);
         pool_free(t, sizeof *t);
