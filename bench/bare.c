@@ -2,8 +2,8 @@
  * nothing in it. One thread, one epoll, one receive buffer, one send per socket and turn. No actor,
  * no store, no limit, no UTF-8 check, no JSON: what is left is what the kernel and the wire cost.
  *   /__echo     each frame comes back
- *   /room/N     each frame goes to all others of room N, but for receipts: they are read and
- * dropped anything else   a JSON ping of any kind gets one fixed JSON pong, after one fixed welcome
+ *   /room/N     each frame goes to all others of room N; acks are read and dropped
+ *   else        a JSON ping of any kind gets one fixed JSON pong, after one fixed welcome
  * bench_bare [PORT]: prints "bare ready 127.0.0.1:PORT"; TERM ends it. */
 #include "net/frame.h"
 #include <arpa/inet.h>

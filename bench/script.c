@@ -36,6 +36,14 @@ static void finish(void) {
     pthread_mutex_unlock(&lock);
 }
 
+static void wait_over(void) {
+    pthread_mutex_lock(&lock);
+    while (!finished)
+        pthread_cond_wait(&over, &lock);
+    finished = false;
+    pthread_mutex_unlock(&lock);
+}
+
 static void one(actor_t *self) {
     script_call(script, self, service, verb, sent++, json ? block_ref(json) : NULL, 0, BACK, 0);
 }
@@ -44,6 +52,7 @@ static void one(actor_t *self) {
 enum { RELOADS = 20, SETTLED = 64 };
 static int version;
 static uint64_t fresh;
+static _Atomic bool leaves; /* no new calls: whoever stops first would answer them with an error */
 
 static bool reloaded(const msg_t *m) {
     fresh = m->body && atoi(m->body->data) == version ? fresh + 1 : 0;
@@ -61,13 +70,15 @@ static void handle(actor_t *self, void *state, msg_t *m) {
         return;
     if (m->err)
         log_die("bench", "a call failed: %d", m->err);
+    done++;
     if (version) {
-        if (reloaded(m))
+        if (!leaves)
+            one(self);
+        if (leaves ? done == sent : reloaded(m))
             finish();
-        one(self);
         return;
     }
-    if (++done == calls)
+    if (done == calls)
         finish();
     else if (sent < calls)
         one(self);
@@ -92,14 +103,10 @@ static const actor_class_t policy_class = {
 
 static void run(runtime_t *rt, const actor_class_t *cls, const char *name) {
     sent = done = 0;
-    finished = false;
     uint64_t cpu = cpu_ns(), start = clock_mono_ns();
     actor_ref_t ref = actor_spawn(rt, NULL, cls, 0, -1, NULL);
     runtime_send(rt, ref, msg_new(GO, 0));
-    pthread_mutex_lock(&lock);
-    while (!finished)
-        pthread_cond_wait(&over, &lock);
-    pthread_mutex_unlock(&lock);
+    wait_over();
     if (name)
         printf("%-11s %7.0f ns wall %7.0f ns CPU (%llu in flight; aim: 600)\n", name,
                (double)(clock_mono_ns() - start) / (double)calls,
@@ -140,19 +147,18 @@ static void tell_pauses(void) {
 static void reloads(runtime_t *rt, const char *dir) {
     json = NULL;
     verb = "version";
+    sent = done = 0;
     for (int i = 0; i < RELOADS; i++) {
         version = i + 2;
         write_service(dir, version);
         fresh = 0;
-        finished = false;
         if (i == 0)
             runtime_send(rt, actor_spawn(rt, NULL, &caller_class, 0, -1, NULL), msg_new(GO, 0));
         script_reload(script);
-        pthread_mutex_lock(&lock);
-        while (!finished)
-            pthread_cond_wait(&over, &lock);
-        pthread_mutex_unlock(&lock);
+        wait_over();
     }
+    leaves = true;
+    wait_over();
     tell_pauses();
 }
 
