@@ -300,11 +300,14 @@ static const script_function_t *own_functions(size_t *count) {
 }
 
 size_t edge_function_names(script_function_t *out, size_t room) {
-    size_t own, calls;
-    const script_function_t *mine = own_functions(&own), *theirs = calls_functions(&calls);
-    for (size_t i = 0; i < own + calls && i < room; i++)
-        out[i] = i < own ? mine[i] : theirs[i - own];
-    return own + calls;
+    size_t count[3], n = 0;
+    const script_function_t *const lists[] = {own_functions(&count[0]), calls_functions(&count[1]),
+                                              files_functions(&count[2])};
+    for (size_t l = 0; l < 3; l++)
+        for (size_t i = 0; i < count[l]; i++, n++)
+            if (n < room)
+                out[n] = lists[l][i];
+    return n;
 }
 
 const script_function_t *edge_functions(edge_t *e, size_t *count) {

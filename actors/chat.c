@@ -27,6 +27,7 @@ static const struct {
     {"devices_forget", offsetof(chat_node_t, op_forget_devices)},
     {"ack_own_send", offsetof(chat_node_t, op_own_send)},
     {"message_facts", offsetof(chat_node_t, op_facts)},
+    {"file_readable", offsetof(chat_node_t, op_readable)},
 };
 
 static int find_ops(chat_node_t *n, char *fault, size_t room) {
@@ -90,7 +91,8 @@ void chat_forget(conn_t *c) {
     chat_t *ch = c->chat;
     if (!ch || ch->stream_count || ch->send_first || ch->late_first || ch->acks.count ||
         ch->saving.count || ch->claims.count || ch->claiming.count || ch->sync_first ||
-        ch->replay || ch->http || ch->waits || ch->save_timer || ch->resend_timer || ch->saved_once)
+        ch->replay || ch->http || ch->media || ch->waits || ch->save_timer || ch->resend_timer ||
+        ch->saved_once)
         return;
     pool_free(ch->streams, ch->stream_cap * sizeof *ch->streams);
     ack_free(ch);
@@ -127,6 +129,7 @@ void chat_closed(conn_t *c) {
     late_free(ch);
     sync_free(ch);
     replay_free(ch);
+    media_free(ch);
     http_forget(ch);
     for (uint32_t i = 0; i < ch->stream_count; i++)
         chat_stream_free(&ch->streams[i]);
@@ -236,6 +239,9 @@ static void for_socket(conn_t *c, const msg_t *m) {
     case VERB_CHAT_RESEND_DUE:
         resend_due(c);
         break;
+    case VERB_CHAT_MEDIA:
+        media_frame_row(c, m);
+        break;
     default:
         break;
     }
@@ -248,6 +254,9 @@ static void for_request(conn_t *c, const msg_t *m) {
         break;
     case VERB_CHAT_HTTP_MESSAGE:
         send_http_row(c, m);
+        break;
+    case VERB_CHAT_HTTP_MEDIA:
+        media_http_row(c, m);
         break;
     case VERB_CHAT_HTTP_POSITION:
         read_http_answer(c, m);

@@ -14,6 +14,7 @@ enum chat_verb {
     VERB_CHAT_HTTP_POSITION,
     VERB_CHAT_HTTP_HISTORY,
     VERB_CHAT_HTTP_FACTS,
+    VERB_CHAT_HTTP_MEDIA,
     VERB_CHAT_HTTP_RECALLED,
     VERB_CHAT_CLAIMS,     /* acks beyond what this socket knows */
     VERB_CHAT_SAVED,      /* acks are written */
@@ -22,6 +23,7 @@ enum chat_verb {
     VERB_CHAT_POINTS,     /* where the replay starts */
     VERB_CHAT_REPLAY,     /* messages of the replay */
     VERB_CHAT_RESEND,     /* messages to resend */
+    VERB_CHAT_MEDIA,      /* the file of a message */
     VERB_CHAT_RESEND_DUE, /* timers */
     VERB_CHAT_SAVE_DUE,
     VERB_CHAT_REPLAY_DUE,
@@ -37,7 +39,7 @@ typedef struct chat_node {
     _Atomic uint32_t workers; /* that still run */
     int op_latest, op_before, op_after, op_now, op_sync_all, op_sync_some, op_ranges, op_recalls,
         op_changes, op_points, op_claim, op_seen, op_save, op_save_own, op_forget_acks,
-        op_forget_devices, op_own_send, op_facts;
+        op_forget_devices, op_own_send, op_facts, op_readable;
     uint32_t queue_soft, resend_ms, replay_max, replay_total, devices;
 } chat_node_t;
 
@@ -47,6 +49,18 @@ typedef struct chat_worker {
     buf_t out;  /* the frame that is being made */
     buf_t list; /* JSON parameters and contents */
 } chat_worker_t;
+
+/* A message as its frame or body asks for it. */
+typedef struct chat_draft {
+    int64_t conversation, reply_to, type, file; /* file: types 2 to 5 */
+    slice_t cid;
+} chat_draft_t;
+/* One that waits for what the store says of its file. */
+typedef struct chat_media {
+    chat_draft_t draft;
+    slice_t id;
+    char text[]; /* frame id, client_msg_id */
+} chat_media_t;
 
 /* A send whose ack has not left. */
 typedef struct chat_send {
@@ -102,6 +116,7 @@ typedef struct chat {
     uint64_t save_timer, resend_timer;
     struct chat_sync *sync_first, *sync_last; /* the first is being answered */
     struct chat_replay *replay;
+    chat_media_t *media;       /* the socket is not read meanwhile */
     struct chat_http *http;    /* what the open HTTP request has asked for */
     bool saved_once, at_store; /* acks have been written; are being written */
 } chat_t;
@@ -133,10 +148,22 @@ void chat_list_add(buf_t *list, int64_t a, int64_t b, int64_t c);
 
 /* --- chat_send.c --- */
 void send_frame_message(conn_t *c, const frame_in_t *f);
+/* The ready content stands in the worker's list. */
+void send_frame_draft(conn_t *c, slice_t id, const chat_draft_t *d);
+void send_http_draft(conn_t *c, const chat_draft_t *d);
+/* What all messages have; type 1 if absent. */
+int draft_read_head(const json_doc_t *doc, json_at_t data, chat_draft_t *d);
 void send_answer(conn_t *c, const msg_t *m);
 /* A fan-out holds this socket's own message: its ack goes first. */
 void send_seen(conn_t *c, int64_t conversation, const fanout_item_t *item);
 void send_free(chat_t *ch);
+
+/* --- chat_media.c --- */
+void media_frame(conn_t *c, const frame_in_t *f, const chat_draft_t *d);
+void media_frame_row(conn_t *c, const msg_t *m);
+void media_free(chat_t *ch);
+void media_http(conn_t *c, const chat_draft_t *d);
+void media_http_row(conn_t *c, const msg_t *m);
 
 /* --- chat_deliver.c --- */
 chat_stream_t *stream_find(chat_t *ch, int64_t conversation);
@@ -194,7 +221,7 @@ typedef struct chat_http {
     uint32_t serial, size;
     int64_t id, conversation, seq, reply_to; /* id: of the message */
     uint64_t start_ns;
-    int64_t limit;
+    int64_t limit, content_type;
     bool after;
     uint8_t cid_len;
     uint32_t content_len;

@@ -7,11 +7,6 @@
 
 /* --- form --- */
 
-typedef struct draft {
-    int64_t conversation, reply_to, type;
-    slice_t cid;
-} draft_t;
-
 static bool cid_ok(slice_t s) {
     if (s.len < 1 || s.len > 64 || (s.len >= 5 && memcmp(s.at, "call:", 5) == 0))
         return false;
@@ -55,27 +50,24 @@ static int text_message(const json_doc_t *doc, json_at_t text, json_at_t content
     return text_content(s, out);
 }
 
-/* Files are not stored yet: so a message that names one names none that is there. */
+/* Which file; what the store says of it comes later (chat_media.c). */
 static int media_message(const json_doc_t *doc, json_at_t text, json_at_t content, int64_t type,
-                         const char **fault) {
+                         int64_t *file, const char **fault) {
     static const char *const name[] = {"image", "file", "audio", "video"};
-    int64_t file;
     json_at_t media = only_key(doc, content, name[type - 2]);
-    if (text || !json_int(doc, json_get(doc, media, "file_id"), &file) || file < 1) {
-        *fault = "media is required";
-        return ERR_BAD_REQUEST;
-    }
-    *fault = "file not found";
-    return ERR_NOT_FOUND;
+    if (!text && json_int(doc, json_get(doc, media, "file_id"), file) && *file > 0)
+        return ERR_OK;
+    *fault = "media is required";
+    return ERR_BAD_REQUEST;
 }
 
 /* text: the key `text` of HTTP, 0 in frames; plain: content may be a string. */
 static int read_content(const json_doc_t *doc, json_at_t text, json_at_t content, bool plain,
-                        int64_t type, buf_t *out, const char **fault) {
-    if (type == 1)
+                        chat_draft_t *d, buf_t *out, const char **fault) {
+    if (d->type == 1)
         return text_message(doc, text, content, plain, out);
-    if (type >= 2 && type <= 5)
-        return media_message(doc, text, content, type, fault);
+    if (d->type >= 2 && d->type <= 5)
+        return media_message(doc, text, content, d->type, &d->file, fault);
     return ERR_BAD_REQUEST;
 }
 
@@ -84,27 +76,34 @@ static bool optional_int(const json_doc_t *doc, json_at_t at, int64_t preset, in
     return !at || json_int(doc, at, out);
 }
 
-/* fault: the text of an error that has one of its own. The ready content goes to the worker's
- * list. */
-static int read_draft(conn_t *c, const json_doc_t *doc, json_at_t data, bool http, draft_t *d,
-                      const char **fault) {
-    buf_t *out = &chat_here(c->self)->list;
+int draft_read_head(const json_doc_t *doc, json_at_t data, chat_draft_t *d) {
     json_at_t cid = json_get(doc, data, "client_msg_id");
-    out->len = 0;
-    *fault = NULL;
     json_string(doc, cid, &d->cid); /* an error names it, if it can be read */
     if (!json_int(doc, json_get(doc, data, "conversation_id"), &d->conversation) ||
         d->conversation < 1 || !cid || !cid_ok(d->cid) ||
         !optional_int(doc, json_get(doc, data, "content_type"), 1, &d->type) ||
         !optional_int(doc, json_get(doc, data, "reply_to"), 0, &d->reply_to))
         return ERR_BAD_REQUEST;
+    return ERR_OK;
+}
+
+/* fault: the text of an error that has one of its own. The ready content of a text goes to the
+ * worker's list. */
+static int read_draft(conn_t *c, const json_doc_t *doc, json_at_t data, bool http, chat_draft_t *d,
+                      const char **fault) {
+    buf_t *out = &chat_here(c->self)->list;
+    out->len = 0;
+    *fault = NULL;
+    int err = draft_read_head(doc, data, d);
+    if (err != ERR_OK)
+        return err;
     json_at_t text = http ? json_get(doc, data, "text") : 0;
-    return read_content(doc, text, json_get(doc, data, "content"), !http, d->type, out, fault);
+    return read_content(doc, text, json_get(doc, data, "content"), !http, d, out, fault);
 }
 
 /* --- to the conversation --- */
 
-static msg_t *send_message(conn_t *c, const draft_t *d, int64_t user, slice_t device,
+static msg_t *send_message(conn_t *c, const chat_draft_t *d, int64_t user, slice_t device,
                            uint64_t token, uint64_t start_ns) {
     const buf_t *content = &chat_here(c->self)->list;
     msg_t *m =
@@ -132,17 +131,17 @@ static size_t send_size(const chat_send_t *p) {
     return sizeof *p + p->id_len + p->cid_len;
 }
 
-static chat_send_t *note_send(conn_t *c, const frame_in_t *f, const draft_t *d) {
+static chat_send_t *note_send(conn_t *c, slice_t id, const chat_draft_t *d) {
     chat_t *ch = chat_of(c);
-    chat_send_t *p = pool_alloc(sizeof *p + f->id.len + d->cid.len);
+    chat_send_t *p = pool_alloc(sizeof *p + id.len + d->cid.len);
     *p = (chat_send_t){.token = ++ch->token,
                        .start_ns = actor_now_ns(c->self),
                        .conversation = d->conversation,
-                       .id_len = (uint8_t)f->id.len,
+                       .id_len = (uint8_t)id.len,
                        .cid_len = (uint8_t)d->cid.len};
-    if (f->id.len)
-        memcpy(p->text, f->id.at, f->id.len);
-    memcpy(p->text + f->id.len, d->cid.at, d->cid.len);
+    if (id.len)
+        memcpy(p->text, id.at, id.len);
+    memcpy(p->text + id.len, d->cid.at, d->cid.len);
     if (ch->send_first)
         ch->send_last->next = p;
     else
@@ -151,8 +150,16 @@ static chat_send_t *note_send(conn_t *c, const frame_in_t *f, const draft_t *d) 
     return p;
 }
 
+void send_frame_draft(conn_t *c, slice_t id, const chat_draft_t *d) {
+    chat_send_t *p = note_send(c, id, d);
+    msg_t *m = send_message(c, d, c->user, slice_of(c->device), p->token, p->start_ns);
+    chat_wait(c);
+    actor_request_key(c->self, KIND_CONVERSATION, (uint64_t)d->conversation, m, 0, VERB_CHAT_SENT,
+                      p->token);
+}
+
 void send_frame_message(conn_t *c, const frame_in_t *f) {
-    draft_t d = {0};
+    chat_draft_t d = {0};
     const char *fault;
     int err = read_draft(c, f->doc, f->data, false, &d, &fault);
     if (err != ERR_OK) {
@@ -160,11 +167,10 @@ void send_frame_message(conn_t *c, const frame_in_t *f) {
                    d.cid.len <= 64 ? d.cid : CHAT_NONE, 0);
         return;
     }
-    chat_send_t *p = note_send(c, f, &d);
-    msg_t *m = send_message(c, &d, c->user, slice_of(c->device), p->token, p->start_ns);
-    chat_wait(c);
-    actor_request_key(c->self, KIND_CONVERSATION, (uint64_t)d.conversation, m, 0, VERB_CHAT_SENT,
-                      p->token);
+    if (d.file)
+        media_frame(c, f, &d);
+    else
+        send_frame_draft(c, f->id, &d);
 }
 
 /* --- acks --- */
@@ -286,19 +292,27 @@ void send_free(chat_t *ch) {
 
 /* --- row 41 --- */
 
-static chat_http_t *note_http(conn_t *c, const draft_t *d) {
+static chat_http_t *note_http(conn_t *c, const chat_draft_t *d) {
     const buf_t *content = &chat_here(c->self)->list;
     chat_http_t *h = http_asks(c, d->cid.len + content->len);
     h->conversation = d->conversation;
     h->reply_to = d->reply_to;
+    h->content_type = d->type;
     h->cid_len = (uint8_t)d->cid.len;
     h->content_len = content->len;
     memcpy(mempcpy(h->text, d->cid.at, d->cid.len), content->at, content->len);
     return h;
 }
 
+void send_http_draft(conn_t *c, const chat_draft_t *d) {
+    chat_http_t *h = note_http(c, d);
+    msg_t *m = send_message(c, d, c->http->user, slice_of(c->http->device), 0, c->http->started_ns);
+    actor_request_key(c->self, KIND_CONVERSATION, (uint64_t)d->conversation, m, http_timeout(c),
+                      VERB_CHAT_HTTP_SENT, h->serial);
+}
+
 void chat_http_send(conn_t *c) {
-    draft_t d = {0};
+    chat_draft_t d = {0};
     const char *fault = NULL;
     int err =
         http_object(c) ? read_draft(c, conn_doc(c), JSON_ROOT, true, &d, &fault) : ERR_BAD_REQUEST;
@@ -306,11 +320,10 @@ void chat_http_send(conn_t *c) {
         conn_http_error(c, err, fault, 0);
         return;
     }
-    chat_http_t *h = note_http(c, &d);
-    msg_t *m =
-        send_message(c, &d, c->http->user, slice_of(c->http->device), 0, c->http->started_ns);
-    actor_request_key(c->self, KIND_CONVERSATION, (uint64_t)d.conversation, m, http_timeout(c),
-                      VERB_CHAT_HTTP_SENT, h->serial);
+    if (d.file)
+        media_http(c, &d);
+    else
+        send_http_draft(c, &d);
 }
 
 static void answer_message(conn_t *c, const message_row_t *row) {
@@ -364,7 +377,7 @@ void send_http_answer(conn_t *c, const msg_t *m) {
                          .sender = c->http->user,
                          .at_ms = sent->at_ms,
                          .reply_to = h->reply_to,
-                         .content_type = 1,
+                         .content_type = (uint32_t)h->content_type,
                          .client_msg_id = {h->text, h->cid_len},
                          .content = {h->text + h->cid_len, h->content_len}};
     answer_message(c, &row);

@@ -61,6 +61,13 @@ static void take(conn_t *c, msg_t *m) {
     case VERB_FRAME:
         push_frame(c, m);
         break;
+    case VERB_FILE_ROW:
+    case VERB_FILE_OPEN:
+    case VERB_FILE_CREDIT:
+    case VERB_FILE_WRITTEN:
+    case VERB_FILE_STALL:
+        file_message(c, m);
+        break;
     case VERB_IGNORED:
         break;
     case MSG_STOP:

@@ -46,6 +46,8 @@ enum conn_pause {
     PAUSE_SYNCS = 8,   /* too many syncs wait */
     PAUSE_CLAIMS = 16, /* too many acks wait for the store */
     PAUSE_CALLS = 32,  /* too many signaling frames wait */
+    PAUSE_FILE = 64,   /* a message waits for what the store says of its file */
+    PAUSE_UPLOAD = 128 /* the store of files is behind */
 };
 
 /* --- what conn gives --- */
@@ -91,8 +93,9 @@ typedef struct http_call {
     bool head, close, handled, device_named;
     uint8_t method; /* http_method_t */
     slice_t cors;   /* the listed origin that asks, or empty */
-    char if_none_match[72];
+    char if_none_match[160];
     struct ws_opening *opening; /* a handshake that waits for the inbox */
+    struct http_file *file;     /* rows 46, 47 */
     int64_t *ids;               /* of row 21 */
     uint32_t id_count;
 } http_call_t;

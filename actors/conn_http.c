@@ -291,8 +291,14 @@ void http_request(conn_t *c, const http_request_t *req) {
         conn_http_error(c, ERR_FORBIDDEN, NULL, 0);
         return;
     }
+    if (m.route->auth == AUTH_LINK && !file_link_ok(c, m.ids[0]))
+        return;
     if (!address_free(c))
         return;
+    if (m.route->auth == AUTH_LINK) {
+        file_head(c, req);
+        return;
+    }
     if (is_head_only(m.route)) {
         run_now(c, req, path);
         return;
@@ -329,6 +335,13 @@ static void run(conn_t *c) {
     case RUN_PRESENCE:
         presence_http(c);
         break;
+    case RUN_COMPLETE:
+        lua_device_of_body(c);
+        chat_http_complete(c);
+        break;
+    case RUN_FILE:
+        file_redirect(c);
+        break;
     default:
         lua_call(c);
     }
@@ -353,6 +366,10 @@ void http_body(conn_t *c, slice_t bytes, bool last) {
     http_call_t *call = c->http;
     if (!call || call->handled)
         return; /* answered by its head */
+    if (call->file) {
+        file_body(c, bytes, last);
+        return;
+    }
     if (takes_body(call) && bytes.len) {
         if (call->body.len + bytes.len > BODY_MAX) {
             call->close = true;

@@ -3,6 +3,7 @@
  * per worker walks a compact list of (when, connection); no connection has a timer of its own. */
 #include "actors/edge.h"
 #include "actors/first_read.h"
+#include "actors/media.h"
 #include "base/log.h"
 
 #define MS          1000000ull
@@ -152,6 +153,7 @@ static void drain_some(edge_worker_t *w) {
 
 static void sweep(actor_t *self, edge_worker_t *w) {
     uint64_t now = actor_now_ns(self);
+    media_clock(actor_wall_ms(self));
     /* backwards: a removed one is replaced by the last, which was seen already */
     for (uint32_t i = w->live_count; i-- > 0;)
         if (i < w->live_count && w->live[i].due_ns <= now) {

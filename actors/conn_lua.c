@@ -1,6 +1,7 @@
 /* conn_lua: routes whose rules are Lua: the request becomes one run of JSON, the key that
  * serialises it is taken from the row, and what the service returns becomes the answer. Inside the
  * connection's actor. */
+#include "actors/chat.h"
 #include "actors/edge.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -265,6 +266,8 @@ void lua_answer(conn_t *c, msg_t *m) {
     stat_add(STAT_LOGIN_FAILURES, m->err == ERR_INVALID_CREDENTIALS);
     if (m->err != ERR_OK)
         answer_error(c, m->err, m->body);
+    else if (c->http->route->run == RUN_COMPLETE)
+        chat_http_completed(c, json);
     else
         answer_ok(c, json);
 }

@@ -1,6 +1,7 @@
 /* edge: makes and ends what the files of the edge share (edge.h). Called by main; the worker hook
  * runs in each worker's thread. */
 #include "actors/edge.h"
+#include "actors/media.h"
 #include "admin/reporter.h"
 #include "base/log.h"
 #include <assert.h>
@@ -64,6 +65,8 @@ static void read_settings(edge_t *e) {
     e->revoke_ms = conf_int(c, "auth.access_ttl");
     if (e->revoke_ms < conf_int(c, "auth.refresh_ttl"))
         e->revoke_ms = conf_int(c, "auth.refresh_ttl");
+    e->stall_ms = (uint32_t)conf_int(c, "files.stall");
+    link_keys(c, &e->links);
     e->visible_to_all = slice_eq(conf_text(c, "presence.visibility"), SLICE("all"));
     read_times(e);
 }
@@ -86,6 +89,10 @@ static int find_ops(edge_t *e, char *fault, size_t room) {
         err = find_op(e, "presence_of", &e->op_presence, fault, room);
     if (err == ERR_OK)
         err = find_op(e, "ping", &e->op_ping, fault, room);
+    if (err == ERR_OK)
+        err = find_op(e, "file_get", &e->op_file, fault, room);
+    if (err == ERR_OK)
+        err = find_op(e, "file_readable", &e->op_readable, fault, room);
     return err;
 }
 
@@ -132,6 +139,12 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     if (e->open_mode)
         log_warn("edge", "ws.mode=open: user_id is trusted without a token");
     return e;
+}
+
+void edge_set_files(edge_t *e, blob_t *blob) {
+    e->blob = blob;
+    media_setup(&e->links, blob, conf_int(e->conf, "files.get_ttl"));
+    media_clock(runtime_wall_ms(e->rt));
 }
 
 static bool find_service(const edge_t *e, const char *name, int *out, char *fault, size_t room) {

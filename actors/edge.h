@@ -6,12 +6,14 @@
 #include "actors/conn.h"
 #include "actors/disabled.h"
 #include "actors/limit.h"
+#include "actors/link.h"
 #include "actors/login.h"
 #include "actors/routes.h"
 #include "actors/token.h"
 #include "base/err.h"
 #include "base/pool.h"
 #include "base/stat.h"
+#include "port/blob.h"
 #include "port/store.h"
 #include "script/script.h"
 #include <stdatomic.h>
@@ -41,10 +43,15 @@ enum edge_verb {
     VERB_CALL_LEASE, /* inbox: a call has not been renewed */
     VERB_SIGNALED,   /* the call service's answer to a frame; cookie = which */
     VERB_FRAME, /* to conn: a ready frame (body), behind what is in its mailbox; cookie: stat_id */
+    VERB_FILE_ROW,  /* what the open request's file is; cookie = serial, as of all of these */
+    VERB_FILE_OPEN, /* it can be written, or read */
+    VERB_FILE_CREDIT,
+    VERB_FILE_WRITTEN,
+    VERB_FILE_STALL,
     VERB_IGNORED
 };
 
-enum { ROUTE_STATS = 64, STATUS_STATS = 25, CALL_ID_MAX = 64 };
+enum { ROUTE_STATS = 96, STATUS_STATS = 25, CALL_ID_MAX = 64 };
 
 typedef struct live_slot {
     conn_t *conn;
@@ -79,6 +86,7 @@ typedef struct edge {
     runtime_t *rt;
     const conf_t *conf;
     store_t *store;
+    blob_t *blob; /* NULL: no files (specs) */
     script_t *script;
     edge_worker_t *workers;
     uint32_t worker_count;
@@ -86,6 +94,7 @@ typedef struct edge {
     actor_ref_t reporter;
 
     token_keys_t tokens;
+    link_keys_t links;
     login_set_t *logins;
     disabled_set_t *disabled;
     limit_t *limits;
@@ -105,7 +114,8 @@ typedef struct edge {
     bool visible_to_all;
     int service[ROUTE_STATS]; /* of each route */
     int call_service, operator_service;
-    int op_revoked, op_inactive, op_seen, op_presence, op_ping;
+    int op_revoked, op_inactive, op_seen, op_presence, op_ping, op_file, op_readable;
+    uint32_t stall_ms;
 
     uint64_t bodies_max;
     _Atomic uint64_t body_bytes; /* of requests that are being received or answered */
@@ -130,6 +140,8 @@ const script_function_t *edge_functions(edge_t *e, size_t *count);
  */
 size_t edge_function_names(script_function_t *out, size_t room);
 void edge_functions_free(edge_t *e);
+/* After edge_new: what files.* and the rows of files work on; links are made from now on. */
+void edge_set_files(edge_t *e, blob_t *blob);
 /* Looks up the services of the routes. */
 int edge_set_script(edge_t *e, script_t *script, char *fault, size_t room);
 const net_handler_t *edge_handler(void);
@@ -172,6 +184,18 @@ bool edge_platform_ok(slice_t s);
 void lua_device_of_body(conn_t *c);
 void lua_call(conn_t *c);
 void lua_answer(conn_t *c, msg_t *m);
+
+/* --- http_file.c, http_upload.c: rows 46, 47, 49 --- */
+/* Is the link of this request good? Else it is answered. */
+bool file_link_ok(conn_t *c, slice_t id);
+void file_head(conn_t *c, const http_request_t *req);
+void file_body(conn_t *c, slice_t bytes, bool last);
+void file_message(conn_t *c, msg_t *m);
+void file_drop(conn_t *c, struct http_file *f); /* its request is over */
+void file_redirect(conn_t *c);                  /* row 49 */
+
+/* --- api_files.c --- */
+const script_function_t *files_functions(size_t *count);
 
 /* --- conn_ws.c --- */
 void ws_handshake(conn_t *c, const http_request_t *req);

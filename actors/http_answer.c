@@ -1,7 +1,8 @@
 /* http_answer: answers of the HTTP API: envelope, errors, the headers that every answer carries,
  * counters. Called by the edge and chat, inside the connection's actor. */
-#include "actors/edge.h"
+#include "actors/http_file.h"
 #include <stdio.h>
+#include <unistd.h>
 
 static const int statuses[STATUS_STATS] = {200, 204, 206, 302, 304, 400, 401, 403, 404,
                                            405, 406, 409, 411, 413, 414, 415, 416, 426,
@@ -41,6 +42,7 @@ void http_drop(conn_t *c) {
     if (call->call_id)
         actor_forget(c->self, call->call_id);
     ws_opening_free(call->opening);
+    file_drop(c, call->file);
     if (call->query)
         pool_free(call->query, strlen(call->query) + 1);
     if (call->body.len) {
@@ -60,13 +62,10 @@ static void add_cors(buf_t *head, slice_t origin) {
                        "X-Request-Id\r\n");
 }
 
-void http_answer(conn_t *c, int status, const char *type, const char *headers, block_t *body) {
+/* The head of an answer, which ends the request: gives whether the connection ends with it. */
+static bool begin(conn_t *c, int status, const char *type, const char *headers) {
     http_call_t *call = c->http;
     edge_worker_t *w = edge_at(c);
-    if (!call) {
-        block_unref(body);
-        return;
-    }
     buf_t *head = &w->out;
     head->len = 0;
     if (type)
@@ -80,7 +79,27 @@ void http_answer(conn_t *c, int status, const char *type, const char *headers, b
     bool close = call->close || atomic_load_explicit(&w->edge->draining, memory_order_relaxed);
     count(c, call, status);
     http_drop(c);
-    net_respond(c->net, status, buf_slice(head), body, close);
+    return close;
+}
+
+void http_answer(conn_t *c, int status, const char *type, const char *headers, block_t *body) {
+    if (!c->http) {
+        block_unref(body);
+        return;
+    }
+    bool close = begin(c, status, type, headers);
+    net_respond(c->net, status, buf_slice(&edge_at(c)->out), body, close);
+}
+
+void http_answer_file(conn_t *c, int status, const char *type, const char *headers, int fd,
+                      uint64_t off, uint64_t len) {
+    if (!c->http) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    begin(c, status, type, headers);
+    net_respond_file(c->net, status, buf_slice(&edge_at(c)->out), fd, off, len);
 }
 
 void http_error_headers(conn_t *c, int err, const char *text, uint32_t retry_after_ms,

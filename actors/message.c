@@ -1,6 +1,7 @@
 /* message: the wire forms of a message (PROTOCOL.md sections 5 and 8.3), made here and nowhere
- * else. Pure functions, any thread. */
+ * else. Pure functions (media has been told the hour), any thread. */
 #include "actors/conversation.h"
+#include "actors/media.h"
 #include "base/json.h"
 
 #define ADD(b, text) buf_add((b), (text), sizeof(text) - 1)
@@ -15,7 +16,12 @@ static void add_int(buf_t *b, const char *text, size_t len, int64_t n) {
 static void add_content(buf_t *b, const message_row_t *m, const char *key) {
     ADD_INT(b, ",\"content_type\":", m->content_type);
     buf_add_text(b, key);
-    buf_add_slice(b, m->recalled ? SLICE("{}") : m->content);
+    if (m->recalled)
+        ADD(b, "{}");
+    else if (m->content_type >= 2 && m->content_type <= 5)
+        media_write(m->content, b);
+    else
+        buf_add_slice(b, m->content);
 }
 
 static void add_tail(buf_t *b, const message_row_t *m) {

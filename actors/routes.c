@@ -8,6 +8,7 @@
 #define CHAT_ID    "invalid conversation id"
 #define MESSAGE_ID "invalid message id"
 #define REQUEST_ID "invalid request"
+#define FILE_ID    "invalid request"
 
 #define ROW(n, on, how)    .row = (n), .listeners = (on), .method = (how)
 #define J(n, how)          ROW(n, ON_HTTP, how), .auth = AUTH_TOKEN

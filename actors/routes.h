@@ -8,7 +8,7 @@
 enum listener { LISTEN_HTTP = 0, LISTEN_WS = 1 };
 enum { ON_HTTP = 1 << LISTEN_HTTP, ON_WS = 1 << LISTEN_WS };
 
-typedef enum route_auth { AUTH_NONE, AUTH_TOKEN, AUTH_GUARD } route_auth_t;
+typedef enum route_auth { AUTH_NONE, AUTH_TOKEN, AUTH_GUARD, AUTH_LINK } route_auth_t;
 
 /* Who answers: a Lua service, or one of our own C functions (conn_http.c knows them). */
 typedef enum route_run {
@@ -18,6 +18,9 @@ typedef enum route_run {
     RUN_READ,
     RUN_RECALL,
     RUN_PRESENCE,
+    RUN_COMPLETE, /* a Lua verb, then a send */
+    RUN_FILE,
+    RUN_BLOB, /* a file's bytes, in or out */
     RUN_HEALTH,
     RUN_READY,
     RUN_STATS,

@@ -33,6 +33,7 @@ typedef struct node {
     stream_t *stream;
     crypt_t *crypt;
     post_t *post;
+    blob_t *blob;
     edge_t *edge;
     script_t *script;
     net_t *net;
@@ -208,13 +209,16 @@ static int open_ports(node_t *n) {
         return ERR_IO;
     if (!(n->crypt = crypt_open(n->rt, n->conf, FAULT(n))))
         return ERR_IO;
-    return (n->post = post_open(n->rt, n->conf, FAULT(n))) ? ERR_OK : ERR_IO;
+    if (!(n->post = post_open(n->rt, n->conf, FAULT(n))))
+        return ERR_IO;
+    return (n->blob = blob_open(n->rt, n->conf, FAULT(n))) ? ERR_OK : ERR_IO;
 }
 
 static int open_actors(node_t *n) {
     size_t count;
     if (!(n->edge = edge_new(n->rt, n->conf, n->store, FAULT(n))))
         return ERR_IO;
+    edge_set_files(n->edge, n->blob);
     const script_function_t *functions = edge_functions(n->edge, &count);
     script_ports_t ports = {n->store, n->kv, n->stream, n->crypt, n->post};
     if (!(n->script = script_open(n->rt, n->conf, &ports, functions, count, FAULT(n))))
@@ -292,10 +296,12 @@ static int node_start(node_t *n) {
 static void node_close(node_t *n) {
     console_stop(n->console);
     post_stop(n->post);
+    blob_stop(n->blob);
     if (n->started)
         runtime_stop(n->rt, 5000);
     net_free(n->net);
     script_close(n->script);
+    blob_close(n->blob);
     post_close(n->post);
     crypt_close(n->crypt);
     stream_close(n->stream);

@@ -54,12 +54,17 @@ function shape.conversation(row)
     }
 end
 
+local function body_of(row)
+    if row.last_type >= 2 and row.last_type <= 5 then return files.body(row.last_content) end -- with its links
+    return json.decode(row.last_content)
+end
+
 local function last_message(row)
     if row.last_id == nil then return json.null end
     local recalled, at = row.last_recalled ~= 0, row.last_at_ms
     return {
         id = row.last_id, conversation_id = row.id, sender_id = row.last_sender, seq = row.latest_seq, content_type = row.last_type,
-        body = recalled and {} or json.decode(row.last_content), client_msg_id = row.last_client_msg_id,
+        body = recalled and {} or body_of(row), client_msg_id = row.last_client_msg_id,
         create_time = {seconds = at // 1000, nanos = at % 1000 * 1000000}, created_at_ms = at,
         status = recalled and "recalled" or "normal", reply_to = row.last_reply_to,
     }

@@ -127,10 +127,9 @@ typedef struct blob_reading {
 } blob_reading_t;
 void blob_read_open(blob_t *b, actor_t *self, int64_t id, int64_t off, uint32_t timeout_ms,
                     uint32_t reply_verb, uint64_t cookie);
-/* Brings the pages of at most BLOB_PIECE_MAX bytes into memory. fd is borrowed until the reply,
- * which comes within files.stall. */
-void blob_warm(blob_t *b, actor_t *self, int64_t id, int fd, int64_t off, uint32_t reply_verb,
-               uint64_t cookie);
+/* Brings the pages of BLOB_PIECE_MAX bytes from off on into memory. Takes fd. */
+void blob_warm(blob_t *b, actor_t *self, int64_t id, int fd, int64_t off, uint32_t timeout_ms,
+               uint32_t reply_verb, uint64_t cookie);
 
 /* --- for metrics and console; any thread --- */
 typedef struct blob_stats {

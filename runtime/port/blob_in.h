@@ -8,6 +8,7 @@
  * neither a key nor a signature. */
 #pragma once
 #include "port/blob.h"
+#include <stdatomic.h>
 
 typedef struct blob_engine blob_engine_t;
 typedef struct blob_thread {
@@ -67,3 +68,55 @@ extern const blob_engine_t blob_file; /* blob_file.c: the built-in store */
 
 /* For engines: appends one entry of the list of blob_parts, "[" and "]" are the caller's. */
 void blob_part_json(buf_t *out, bool first, int64_t part, int64_t size, const char *etag);
+
+/* --- what blob.c and blob_thread.c share --- */
+#define BLOB_THREADS_MAX 32
+enum {
+    BLOB_BEGIN = MSG_USER,
+    BLOB_LOOK,
+    BLOB_PARTS,
+    BLOB_FINISH,
+    BLOB_DROP,
+    BLOB_WRITE_OPEN,
+    BLOB_WRITE,
+    BLOB_WRITE_CLOSE,
+    BLOB_WRITE_DROP,
+    BLOB_READ_OPEN,
+    BLOB_WARM,
+    BLOB_TICK
+};
+
+typedef struct blob_request { /* the data of each; behind it type, upload, etag */
+    blob_t *counted;          /* by whom it is counted among those that wait; NULL: counted out */
+    int64_t id, size, part_size, part, off;
+    uint64_t writer;
+    uint32_t type_len, upload_len, etag_len, head;
+    int fd; /* BLOB_WARM: owned */
+} blob_request_t;
+
+typedef struct blob_port_arg {
+    blob_t *blob;
+    uint32_t index;
+} blob_port_arg_t;
+
+struct blob {
+    runtime_t *rt;
+    const blob_engine_t *engine;
+    void *base;
+    uint32_t count, queue, uploads, stall_ms;
+    uint64_t min_free;
+    actor_ref_t ref[BLOB_THREADS_MAX];
+    blob_port_arg_t arg[BLOB_THREADS_MAX];
+    /* Relaxed, all of them: sums and hints. */
+    _Atomic uint32_t queued, writers;
+    _Atomic uint64_t number, in_bytes, out_opens, failed, refused, free_bytes;
+    _Atomic bool stopping;
+};
+
+#define BLOB_ADD(what, n)      atomic_fetch_add_explicit(&(what), (n), memory_order_relaxed)
+#define BLOB_SUB(what, n)      atomic_fetch_sub_explicit(&(what), (n), memory_order_relaxed)
+#define BLOB_READ(what)        atomic_load_explicit(&(what), memory_order_relaxed)
+#define BLOB_WRITE_TO(what, v) atomic_store_explicit(&(what), (v), memory_order_relaxed)
+
+extern const actor_class_t blob_thread_class; /* arg: blob_port_arg_t */
+void blob_count_out(blob_request_t *r);       /* however it ends, once */

@@ -14,7 +14,12 @@ local function lines_of(file) return assert(io.open(SCHEMA .. file)):lines() end
 local function statements(text)
     local out = {}
     for statement in text:gmatch("[^;]+") do
-        if statement:find("%S") then out[#out + 1] = statement end
+        local before = out[#out]
+        if before and before:find "CREATE TRIGGER" and not before:find "END%s*$" then
+            out[#out] = before .. ";" .. statement -- a trigger holds statements of its own
+        elseif statement:find("%S") then
+            out[#out + 1] = statement
+        end
     end
     return out
 end
@@ -41,7 +46,7 @@ end
 
 local function load_ops()
     local ops = {}
-    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call", "operator"} do
+    for _, file in ipairs {"auth", "user", "contact", "group", "message", "call", "operator", "file"} do
         load_file(ops, "ops/" .. file .. ".sql")
     end
     for _, op in pairs(ops) do
@@ -55,7 +60,7 @@ end
 
 local function migrate(db)
     local text = {}
-    for _, file in ipairs {"0001", "0002"} do
+    for _, file in ipairs {"0001", "0002", "0003"} do
         for line in lines_of("migrations/" .. file .. ".sql") do text[#text + 1] = line:gsub("%-%-.*", "") end
     end
     for _, s in ipairs(statements(table.concat(text, "\n"))) do assert(db:execute(s)) end
