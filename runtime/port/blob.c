@@ -91,7 +91,7 @@ void blob_stats(const blob_t *b, blob_stats_t *out) {
                           .refused = BLOB_READ(b->refused),
                           .queued = BLOB_READ(b->queued),
                           .writers = BLOB_READ(b->writers),
-                          .free_bytes = BLOB_READ(b->free_bytes)};
+                          .free_bytes = b->engine->room ? b->engine->room(b->base) : 0};
 }
 
 /* --- requests --- */

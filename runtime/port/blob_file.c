@@ -27,7 +27,8 @@
 static int code_of(int number) {
     if (number == ENOENT || number == ENOTDIR)
         return ERR_NOT_FOUND;
-    if (number == ENOSPC || number == EDQUOT || number == EMFILE || number == ENFILE)
+    if (number == ENOSPC || number == EDQUOT || number == EFBIG || number == EMFILE ||
+        number == ENFILE)
         return ERR_BUSY;
     return ERR_IO;
 }
@@ -415,11 +416,15 @@ static void tidy_some(file_root_t *r) {
     }
 }
 
-static uint64_t tidy(blob_thread_t *t) {
-    struct statvfs fs;
+static void tidy(blob_thread_t *t) {
     if (t->index == 0)
         tidy_some(root_of(t));
-    return fstatvfs(root_of(t)->kept, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+}
+
+static uint64_t room(void *base) {
+    struct statvfs fs;
+    const file_root_t *r = base;
+    return fstatvfs(r->kept, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
 }
 
 /* --- open, close --- */
@@ -441,7 +446,7 @@ static void close_root(void *base) {
     pool_free(r, sizeof *r);
 }
 
-static void *open_root(runtime_t *rt, const conf_t *conf, slice_t url, char *text, size_t room) {
+static void *open_root(runtime_t *rt, const conf_t *conf, slice_t url, char *text, size_t size) {
     char path[1100];
     slice_t own = {url.at + 5, url.len - 5}, dir = conf_text(conf, "data.dir");
     (void)rt;
@@ -458,7 +463,7 @@ static void *open_root(runtime_t *rt, const conf_t *conf, slice_t url, char *tex
     r->stale_s = conf_int(conf, "files.multipart_ttl") / 1000 + 3600;
     bool fine = r->open >= 0 && r->kept >= 0 && fsync(base) == 0;
     if (!fine)
-        snprintf(text, room, "files.url: %.300s: %s", path, strerror(errno));
+        snprintf(text, size, "files.url: %.300s: %s", path, strerror(errno));
     if (base >= 0)
         close(base);
     if (fine)
@@ -482,4 +487,5 @@ const blob_engine_t blob_file = {
     .write_drop = file_write_drop,
     .read_open = read_open,
     .tidy = tidy,
+    .room = room,
 };

@@ -37,6 +37,17 @@ static int mark_remove(int dir, int64_t part) {
 
 /* --- writing --- */
 
+/* Room is taken at once, where the file system can: better refused now than in the middle. What it
+ * took before it failed is given back. */
+static int take_room(int fd, int64_t at, int64_t len) {
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, len) == 0 ||
+        (errno != ENOSPC && errno != EDQUOT && errno != EFBIG))
+        return ERR_OK;
+    int err = file_fault("no room for an upload");
+    fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, len);
+    return err;
+}
+
 static int open_data(int dir, blob_write_t *w, file_write_t *f) {
     int64_t at = w->part ? (w->part - 1) * w->object.part_size : 0;
     int err = mark_remove(dir, w->part);
@@ -45,10 +56,7 @@ static int open_data(int dir, blob_write_t *w, file_write_t *f) {
     f->fd = openat(dir, "data", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (f->fd < 0)
         return file_fault("an upload cannot be opened");
-    /* room is taken at once, where the file system can: better refused now than in the middle */
-    if (fallocate(f->fd, FALLOC_FL_KEEP_SIZE, at, blob_part_bytes(&w->object, w->part)) != 0 &&
-        (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)) {
-        err = file_fault("no room for an upload");
+    if ((err = take_room(f->fd, at, blob_part_bytes(&w->object, w->part))) != ERR_OK) {
         close(f->fd);
         return err;
     }

@@ -60,8 +60,9 @@ struct blob_engine {
     void (*write_drop)(blob_thread_t *t, blob_write_t *w);
     int (*read_open)(blob_thread_t *t, int64_t id, int64_t off, blob_reading_t *out);
     /* About once a minute, between requests; may be NULL: removes a bounded number of things that
-     * no request will ever name. Tells the free bytes of the disk. */
-    uint64_t (*tidy)(blob_thread_t *t);
+     * no request will ever name. */
+    void (*tidy)(blob_thread_t *t);
+    uint64_t (*room)(void *base); /* free bytes of the disk, 0: unknown; may be NULL */
 };
 extern const blob_engine_t blob_file; /* blob_file.c: the built-in store */
 /* blob_s3.c adds itself to the list in blob.c. */
@@ -109,7 +110,7 @@ struct blob {
     blob_port_arg_t arg[BLOB_THREADS_MAX];
     /* Relaxed, all of them: sums and hints. */
     _Atomic uint32_t queued, writers;
-    _Atomic uint64_t number, in_bytes, out_opens, failed, refused, free_bytes;
+    _Atomic uint64_t number, in_bytes, out_opens, failed, refused;
     _Atomic bool stopping;
 };
 

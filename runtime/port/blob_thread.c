@@ -92,15 +92,19 @@ static void drop_forgotten(port_t *p, uint64_t now) {
     }
 }
 
-static bool disk_is_full(const blob_t *b) {
-    uint64_t left = BLOB_READ(b->free_bytes);
-    return left > 0 && left < b->min_free;
+/* With these bytes more there would be less room on the disk than shall stay. */
+static bool disk_is_full(const port_t *p, int64_t bytes) {
+    const blob_engine_t *e = p->t.engine;
+    uint64_t left = e->room ? e->room(p->t.base) : 0;
+    return left > 0 && left < p->t.blob->min_free + (uint64_t)bytes;
 }
 
 static int open_writer(port_t *p, const blob_object_t *o, int64_t part, blob_writer_t *out) {
     blob_t *b = p->t.blob;
-    if (disk_is_full(b))
+    if (disk_is_full(p, blob_part_bytes(o, part))) {
+        BLOB_ADD(b->refused, 1);
         return ERR_BUSY;
+    }
     drop_writers(p, o->id, part);
     if (BLOB_ADD(b->writers, 1) >= b->uploads) {
         BLOB_SUB(b->writers, 1);
@@ -284,7 +288,7 @@ static void tick(actor_t *self, port_t *p) {
     drop_forgotten(p, now);
     if (p->t.engine->tidy && !BLOB_READ(p->t.blob->stopping) && now >= p->tidy_ns) {
         p->t.deadline_ns = now + 1000000000;
-        BLOB_WRITE_TO(p->t.blob->free_bytes, p->t.engine->tidy(&p->t));
+        p->t.engine->tidy(&p->t);
         p->tidy_ns = now + TIDY_MS * (uint64_t)1000000;
     }
     actor_after(self, LOOK_MS, BLOB_TICK, 0);
