@@ -88,6 +88,7 @@ export const en = {
   'chats.unread': { one: '{n} unread message', other: '{n} unread messages' },
   'chats.draft': 'Draft',
   'chats.you': 'You',
+  'chats.says': '{name}: {text}',
   'chats.notify': 'Let this page tell you about new messages?',
   'chats.notifyYes': 'Turn on',
   'chats.notifyNo': 'Not now',

@@ -82,6 +82,7 @@ export const zh: Texts = {
   'chats.unread': { other: '{n} 条未读消息' },
   'chats.draft': '草稿',
   'chats.you': '你',
+  'chats.says': '{name}：{text}',
   'chats.notify': '有新消息时通知你？',
   'chats.notifyYes': '开启',
   'chats.notifyNo': '暂不',

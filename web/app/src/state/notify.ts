@@ -49,7 +49,7 @@ function show(id: number, title: string, group: boolean, message: Message): void
   try {
     // One note for each conversation, also when several tabs would show it.
     const note = new Notification(title || name, {
-      body: group ? `${name}: ${text}` : text,
+      body: group ? t('chats.says', { name, text }) : text,
       tag: `parley-${id}`,
       icon: '/favicon.svg',
     });

@@ -8,6 +8,10 @@ import { Heights } from '../../lib/heights';
 const estimate = 64;
 /** Pixels drawn beyond the view, up and down. */
 const beyond = 700;
+/** Room below the last row. A row's own height must not depend on which rows are drawn beside it. */
+const foot = 12;
+/** Drawing, measuring and drawing again comes to rest after two or three rounds; a frame has no more than these. */
+const roundsMost = 6;
 
 export interface RowWindow {
   /** The rows to draw, both included. */
@@ -39,6 +43,8 @@ export function useRowWindow(
   const watched = new Set<Element>();
   let view = 0;
   let written = -1;
+  let rounds = 0;
+  let frame = 0;
 
   const sizes = new ResizeObserver((entries) => {
     let changed = false;
@@ -62,16 +68,16 @@ export function useRowWindow(
   /** Puts everything where the anchor says. */
   function place(): void {
     if (!scroller.value || !space.value || !block.value) return;
-    space.value.style.height = `${heights.total}px`;
+    space.value.style.height = `${heights.total + foot}px`;
     // A conversation that does not fill its pane stands at the bottom, beside where one writes.
-    const free = Math.max(0, view - heights.total);
+    const free = Math.max(0, view - heights.total - foot);
     block.value.style.transform = `translateY(${heights.offset(range.value.first) + free}px)`;
-    const top = anchor.top(view);
+    const top = anchor.top(view - foot);
     if (Math.abs(scroller.value.scrollTop - top) >= 1) {
       scroller.value.scrollTop = top;
     }
     written = scroller.value.scrollTop;
-    atEnd.value = anchor.touchesEnd(view);
+    atEnd.value = anchor.touchesEnd(view - foot);
   }
 
   function choose(): boolean {
@@ -92,9 +98,9 @@ export function useRowWindow(
     const el = scroller.value!;
     // Our own writing comes back as an event; the anchor knows better than the rounded position.
     if (Math.abs(el.scrollTop - written) >= 1) {
-      anchor.scrolled(el.scrollTop, view);
+      anchor.scrolled(el.scrollTop, view - foot);
       written = el.scrollTop;
-      atEnd.value = anchor.touchesEnd(view);
+      atEnd.value = anchor.touchesEnd(view - foot);
     }
     if (choose()) place();
     moved();
@@ -117,8 +123,9 @@ export function useRowWindow(
       }
       changed = measure(child as HTMLElement) || changed;
     }
-    if (changed) settle();
+    if (changed && ++rounds <= roundsMost) settle();
     else place();
+    frame ||= requestAnimationFrame(() => (rounds = frame = 0));
   }
 
   watch(
@@ -137,7 +144,10 @@ export function useRowWindow(
     scroller.value!.addEventListener('scroll', scrolled, { passive: true });
     settle();
   });
-  onBeforeUnmount(() => sizes.disconnect());
+  onBeforeUnmount(() => {
+    sizes.disconnect();
+    cancelAnimationFrame(frame);
+  });
 
   const then = (what: () => void) => () => {
     what();
@@ -155,7 +165,7 @@ export function useRowWindow(
       anchor.toEnd();
     }),
     visible: () => {
-      const top = anchor.top(view);
+      const top = anchor.top(view - foot);
       const last = heights.find(top + view - 1);
       const whole = heights.offset(last + 1) <= top + view + 8;
       return { first: heights.find(top), last: whole ? last : last - 1 };
