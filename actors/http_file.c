@@ -190,7 +190,7 @@ static void answer_outside(conn_t *c, const http_file_t *f, const media_file_t *
     media_disposition(row->object.type, row->name, &disposition);
     buf_addf(&line, "Cache-Control: private, max-age=%lld\r\nLocation: ",
              (long long)(left < 300 ? left : 300));
-    blob_get_url(edge_at(c)->edge->blob, &row->object, buf_slice(&disposition), now_s,
+    blob_get_url(edge_at(c)->edge->blob, &row->object, f->head_only, buf_slice(&disposition), now_s,
                  now_s + (left < 3600 ? 3600 : left), &line);
     buf_add(&line, "\r\n", 3);
     http_answer(c, 302, NULL, line.at, NULL);

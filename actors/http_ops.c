@@ -27,16 +27,23 @@ bool edge_ready(const edge_t *e) {
     return atomic_load(&e->loaded);
 }
 
+/* A store of files that does not answer is told, but a chat goes on without it: only what no
+ * waiting cures, our own configuration, makes a node not ready. */
 static void ready(conn_t *c) {
     edge_t *e = edge_at(c)->edge;
     bool draining = atomic_load(&e->draining), ok = store_ok(e, actor_wall_ms(c->self));
+    bool wrong = false, outside = e->blob && blob_outside(e->blob);
+    const char *trouble = outside ? blob_trouble(e->blob, &wrong) : NULL;
+    bool good = ok && !draining && !wrong;
     buf_t b = {0};
-    buf_addf(&b, "{\"status\":\"%s\",\"checks\":{\"db\":\"%s\"",
-             ok && !draining ? "ready" : "not_ready", ok ? "ok" : "no answer");
+    buf_addf(&b, "{\"status\":\"%s\",\"checks\":{\"db\":\"%s\"", good ? "ready" : "not_ready",
+             ok ? "ok" : "no answer");
+    if (outside)
+        buf_addf(&b, ",\"files\":\"%s\"", trouble ? trouble : "ok");
     if (draining)
         buf_add_text(&b, ",\"drain\":\"stopping\"");
     buf_add_text(&b, "}}");
-    answer_json(c, ok && !draining ? 200 : 503, &b);
+    answer_json(c, good ? 200 : 503, &b);
 }
 
 static void stats(conn_t *c) {

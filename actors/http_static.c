@@ -25,6 +25,14 @@ static bool is_host(slice_t s) {
     return s.len > 0 && s.len <= 255;
 }
 
+/* Where the bytes of files are, if pages get them elsewhere. */
+static void add_store(const edge_t *e, buf_t *head) {
+    if (!e->blob || !blob_outside(e->blob))
+        return;
+    buf_add_char(head, ' ');
+    blob_origin(e->blob, head);
+}
+
 /* Not every browser takes 'self' to mean the socket of the same host as well. */
 static void add_policy(const edge_t *e, buf_t *head, slice_t host) {
     buf_add_text(head, fixed);
@@ -35,8 +43,12 @@ static void add_policy(const edge_t *e, buf_t *head, slice_t host) {
         buf_add_text(head, " wss://");
         buf_add_slice(head, host);
     }
-    (void)e;
-    buf_add_text(head, "; img-src 'self' blob: data:; media-src 'self' blob: data:\r\n");
+    add_store(e, head);
+    buf_add_text(head, "; img-src 'self' blob: data:");
+    add_store(e, head);
+    buf_add_text(head, "; media-src 'self' blob: data:");
+    add_store(e, head);
+    buf_add_text(head, "\r\n");
 }
 
 static bool last_segment_has_dot(slice_t path) {

@@ -146,7 +146,7 @@ static void add_outside_url(buf_t *out, const stored_t *s) {
     media_disposition(buf_slice(&type), buf_slice(&name), &disposition);
     blob_object_t o = {.id = s->file, .type = buf_slice(&type)};
     int64_t from = (until - media.ttl_s - SLACK_S) / HOUR_S * HOUR_S - HOUR_S;
-    blob_get_url(media.blob, &o, buf_slice(&disposition), from, until, &url);
+    blob_get_url(media.blob, &o, false, buf_slice(&disposition), from, until, &url);
     buf_add_text(out, ",\"url\":");
     json_add_string(out, buf_slice(&url));
     buf_free(&name);

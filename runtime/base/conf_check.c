@@ -109,6 +109,17 @@ static bool scheme(const check_t *k, const char *key, const char *known) {
     return refuse(k, key, "must begin with %s", known);
 }
 
+/* What else the URL of a bucket says is judged at the start (port/s3.c). */
+static bool files(const check_t *k) {
+    const char *url = text(k, "files.url");
+    if (strncmp(url, "s3:", 3) != 0)
+        return strncmp(url, "file:", 5) == 0 ||
+               refuse(k, "files.url", "must begin with file: or s3://");
+    if (!*text(k, "files.s3_key") || !*text(k, "files.s3_secret"))
+        return refuse(k, "files.url", "a bucket needs files.s3_key and files.s3_secret");
+    return true;
+}
+
 /* An address, with or without /bits. */
 static bool is_network(slice_t s) {
     char host[64];
@@ -251,6 +262,6 @@ int conf_check(const conf_t *c, char *fault, size_t room) {
               tls_pair(&k, "http.tls_cert", "http.tls_key") &&
               tls_pair(&k, "ws.tls_cert", "ws.tls_key") && times(&k) && sizes(&k) && not_yet(&k) &&
               calls(&k) && proxies(&k) && scheme(&k, "store.url", "sqlite:") &&
-              scheme(&k, "kv.url", "memory:") && scheme(&k, "stream.url", "memory:");
+              scheme(&k, "kv.url", "memory:") && scheme(&k, "stream.url", "memory:") && files(&k);
     return ok ? ERR_OK : ERR_BAD_REQUEST;
 }

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static const blob_engine_t *const engines[] = {&blob_file};
+static const blob_engine_t *const engines[] = {&blob_file, &blob_s3};
 
 /* --- open, stop, close --- */
 
@@ -34,7 +34,7 @@ blob_t *blob_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
     slice_t url = conf_text(conf, "files.url");
     const blob_engine_t *engine = engine_of(url);
     if (!engine) {
-        snprintf(fault, room, "files.url: begins with no kind of store known here (file:)");
+        snprintf(fault, room, "files.url: begins with no kind of store known here (file:, s3:)");
         return NULL;
     }
     blob_t *b = pool_zalloc(sizeof *b);
@@ -79,9 +79,19 @@ void blob_put_url(const blob_t *b, const blob_object_t *o, int64_t part, int64_t
     b->engine->put_url(b->base, o, part, from_s, until_s, out);
 }
 
-void blob_get_url(const blob_t *b, const blob_object_t *o, slice_t disposition, int64_t from_s,
-                  int64_t until_s, buf_t *out) {
-    b->engine->get_url(b->base, o, disposition, from_s, until_s, out);
+void blob_get_url(const blob_t *b, const blob_object_t *o, bool head, slice_t disposition,
+                  int64_t from_s, int64_t until_s, buf_t *out) {
+    b->engine->get_url(b->base, o, head, disposition, from_s, until_s, out);
+}
+
+void blob_origin(const blob_t *b, buf_t *out) {
+    if (b->engine->outside)
+        b->engine->origin(b->base, out);
+}
+
+const char *blob_trouble(const blob_t *b, bool *wrong) {
+    *wrong = false;
+    return b->engine->trouble ? b->engine->trouble(b->base, wrong) : NULL;
 }
 
 void blob_stats(const blob_t *b, blob_stats_t *out) {

@@ -56,10 +56,16 @@ bool blob_outside(const blob_t *b);
  * in parts. It works no more once the file is finished or dropped. */
 void blob_put_url(const blob_t *b, const blob_object_t *o, int64_t part, int64_t from_s,
                   int64_t until_s, buf_t *out);
-/* .. by which anybody can GET and HEAD the finished file, by ranges too, answered with the object's
- * type and this Content-Disposition. */
-void blob_get_url(const blob_t *b, const blob_object_t *o, slice_t disposition, int64_t from_s,
-                  int64_t until_s, buf_t *out);
+/* .. by which anybody can GET the finished file, by ranges too, answered with the object's type and
+ * this Content-Disposition. head: HEAD instead, such a URL is good for one method. */
+void blob_get_url(const blob_t *b, const blob_object_t *o, bool head, slice_t disposition,
+                  int64_t from_s, int64_t until_s, buf_t *out);
+/* Appends the scheme and host that both lead to, which a page must be allowed to talk to. Nothing
+ * when the store is not outside. */
+void blob_origin(const blob_t *b, buf_t *out);
+/* What is the matter with the store, for /readyz: NULL, or a few words. *wrong: our configuration
+ * is (no such bucket, keys refused), so it gets no better by itself. */
+const char *blob_trouble(const blob_t *b, bool *wrong);
 
 /* --- requests. The reply comes with reply_verb and cookie. Beside what each says: ERR_BUSY (queue
  * full, the disk is nearly full, the store says "slow down"), ERR_TIMEOUT (outcome unknown), ERR_IO

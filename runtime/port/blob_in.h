@@ -35,14 +35,16 @@ struct blob_engine {
      * at start is no reason not to start. */
     void *(*open)(runtime_t *rt, const conf_t *conf, slice_t url, char *fault, size_t room);
     void (*close)(void *base);
+    const char *(*trouble)(const void *base, bool *wrong); /* blob_trouble; may be NULL */
     void *(*thread_open)(blob_thread_t *t); /* in the thread, before its first call; may be NULL */
     void (*thread_close)(blob_thread_t *t); /* may be NULL */
 
     /* outside only: pure, any thread (blob.h) */
     void (*put_url)(const void *base, const blob_object_t *o, int64_t part, int64_t from_s,
                     int64_t until_s, buf_t *out);
-    void (*get_url)(const void *base, const blob_object_t *o, slice_t disposition, int64_t from_s,
-                    int64_t until_s, buf_t *out);
+    void (*get_url)(const void *base, const blob_object_t *o, bool head, slice_t disposition,
+                    int64_t from_s, int64_t until_s, buf_t *out);
+    void (*origin)(const void *base, buf_t *out);
 
     /* The requests of blob.h. What goes into `body` becomes the body of the reply. */
     int (*begin)(blob_thread_t *t, const blob_object_t *o, buf_t *body);
@@ -65,7 +67,7 @@ struct blob_engine {
     uint64_t (*room)(void *base); /* free bytes of the disk, 0: unknown; may be NULL */
 };
 extern const blob_engine_t blob_file; /* blob_file.c: the built-in store */
-/* blob_s3.c adds itself to the list in blob.c. */
+extern const blob_engine_t blob_s3;   /* blob_s3.c: a bucket */
 
 /* For engines: appends one entry of the list of blob_parts, "[" and "]" are the caller's. */
 void blob_part_json(buf_t *out, bool first, int64_t part, int64_t size, const char *etag);

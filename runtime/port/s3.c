@@ -230,6 +230,10 @@ void s3_address(const s3_t *s, const char *method, const char *key, const sigv4_
     buf_free(&path);
 }
 
+const char *s3_origin(const s3_t *s) {
+    return s->outside.origin;
+}
+
 const char *s3_trouble(const s3_t *s, bool *wrong) {
     s3_state_t state = (s3_state_t)atomic_load_explicit(&s->state, memory_order_relaxed);
     static const char *const words[] = {NULL,

@@ -27,6 +27,9 @@ void s3_address(const s3_t *s, const char *method, const char *key, const sigv4_
                 size_t query_count, const sigv4_pair_t *headers, size_t header_count,
                 int64_t from_s, int64_t until_s, buf_t *out);
 
+/* Scheme and host of these addresses. */
+const char *s3_origin(const s3_t *s);
+
 /* What the last look at the bucket said; any thread. NULL: all is well, or nothing is known yet.
  * Else a few words for /readyz. *wrong: the configuration is (no such bucket, keys refused), not
  * the network. */

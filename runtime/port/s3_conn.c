@@ -281,7 +281,7 @@ static bool wait_a_while(s3_conn_t *c, int tries) {
 /* --- what it means --- */
 
 static const char *shown(const s3_ask_t *ask) {
-    return ask->key ? ask->key : "the bucket";
+    return ask->key ? ask->key : "a list of the bucket";
 }
 
 static int of_status(const s3_ask_t *ask, const s3_answer_t *a) {
@@ -295,22 +295,24 @@ static int of_status(const s3_ask_t *ask, const s3_answer_t *a) {
         return ERR_STALE;
     if (code_is(a, "InvalidPart") || code_is(a, "InvalidPartOrder") || code_is(a, "EntityTooSmall"))
         return ERR_CONFLICT;
-    log_warn("s3", "%s of %s: status %ld %s", ask->method, shown(ask), a->status, a->code);
+    if (!ask->counts) /* note_state tells it, once */
+        log_warn("s3", "%s of %s: status %ld %s", ask->method, shown(ask), a->status, a->code);
     return a->status == 503 || a->status == 429 ? ERR_BUSY : ERR_IO;
 }
 
 static int of_curl(const s3_ask_t *ask, CURLcode code, const s3_answer_t *a) {
     if (code == CURLE_ABORTED_BY_CALLBACK)
         return ERR_GONE;
-    log_warn("s3", "%s of %s: %s", ask->method, shown(ask),
-             a->too_long ? "the answer is too long" : curl_easy_strerror(code));
+    if (!ask->counts)
+        log_warn("s3", "%s of %s: %s", ask->method, shown(ask),
+                 a->too_long ? "the answer is too long" : curl_easy_strerror(code));
     return code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_IO;
 }
 
 static s3_state_t state_of(CURLcode code, const s3_answer_t *a) {
     if (code != CURLE_OK || a->status >= 500 || a->status == 0)
         return S3_UNREACHABLE;
-    if (a->status == 404 || code_is(a, "NoSuchBucket"))
+    if ((a->status == 404 && !*a->code) || code_is(a, "NoSuchBucket"))
         return S3_NO_BUCKET;
     if (a->status == 301 || a->status == 307 || code_is(a, "AuthorizationHeaderMalformed"))
         return S3_ELSEWHERE;

@@ -75,7 +75,8 @@ static bool numeric(reader_t *r) {
         if (d >= base || (c = c * base + d) > 0x10ffff)
             return false;
     }
-    if (r->at == start || !take(r, ";") || c < 0x20 || (c >= 0xd800 && c < 0xe000))
+    bool control = c < 0x20 && c != '\t' && c != '\n' && c != '\r';
+    if (r->at == start || !take(r, ";") || control || (c >= 0xd800 && c < 0xe000))
         return false;
     add_code_point(&r->text, c);
     return true;

@@ -295,6 +295,12 @@ SPEC("refuses values that do not fit each other") {
               ERR_OK);
     CHECK_INT(start_with(GOOD "store.url = 'mysql://x'"), ERR_BAD_REQUEST);
     CHECK_FAULT("node.conf:2: store.url: must begin with sqlite:");
+    CHECK_INT(start_with(GOOD "files.url = '/var/files'"), ERR_BAD_REQUEST);
+    CHECK_FAULT("node.conf:2: files.url: must begin with file: or s3://");
+    CHECK_INT(start_with(GOOD "files.url = 's3://abc' files.s3_key = 'k'"), ERR_BAD_REQUEST);
+    CHECK_FAULT("node.conf:2: files.url: a bucket needs files.s3_key and files.s3_secret");
+    CHECK_INT(start_with(GOOD "files = { url = 's3://abc', s3_key = 'k', s3_secret = 's' }"),
+              ERR_OK);
     CHECK_INT(start_with(GOOD "auth.refresh_ttl = '1m'"), ERR_BAD_REQUEST);
     CHECK_INT(start_with(GOOD "ws.deflate = true"), ERR_BAD_REQUEST);
 }

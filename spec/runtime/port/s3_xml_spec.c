@@ -35,8 +35,8 @@ SPEC("tells each element at its end, with its path and text") {
 }
 
 SPEC("resolves the five entities and numbers, keeps blanks of a text") {
-    READS("<E>&quot;a&amp;b&quot; &lt;&gt;&apos;&#65;&#x42;&#xe4;&#x20AC;&#x1F600; </E>",
-          "/E=\"a&b\" <>'AB\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80 ;");
+    READS("<E>&quot;a&amp;b&quot; &lt;&gt;&apos;&#65;&#x42;&#xe4;&#x20AC;&#x1F600;&#xA; </E>",
+          "/E=\"a&b\" <>'AB\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n ;");
 }
 
 SPEC("takes blanks before the answer, which a long call sends, and prefixes of names") {
@@ -76,6 +76,7 @@ SPEC("refuses what is no such text") {
                                       "<R>&#x110000;</R>",
                                       "<R>&#99999999999999;</R>",
                                       "<R>&#0;</R>",
+                                      "<R>&#27;</R>",
                                       "<R>&#1A;</R>",
                                       "<!DOCTYPE R><R/>",
                                       "<R><!-- x --></R>",
