@@ -33,12 +33,13 @@ interface Waiting {
 }
 
 const TICK_MS = 1000;
-const HANDSHAKE_MS = 15_000;
+const HANDSHAKE_MS = 10_000;
+const PROBE_MS = 5000;
 const REPLY_MS = 15_000;
 /** A tick that comes this late tells that the machine or the page slept. */
 const SLEPT_MS = 15_000;
 /** A socket that lived less long than this does not make the next wait short again. */
-const STABLE_MS = 10_000;
+const STABLE_MS = 3000;
 const PONG_MS = 10_000;
 const WAKE_PONG_MS = 4000;
 
@@ -182,7 +183,11 @@ export class Connection {
     if (turn !== this.turn || !this.wanted || !this.session.row) return;
     this.token = token;
     this.login = this.session.row.login;
-    this.listen(turn, this.connect(token));
+    try {
+      this.listen(turn, this.connect(token));
+    } catch (e) {
+      this.lost(new ApiError(0, 'network', String(e)));
+    }
   }
 
   private connect(token: string): SocketLike {
@@ -270,7 +275,7 @@ export class Connection {
     this.drop();
     const next = this.turn;
     try {
-      await this.session.call('GET', '/api/users/me');
+      await this.session.call('GET', '/api/users/me', { deadline: PROBE_MS });
       if (next === this.turn && this.wanted)
         this.lost(new ApiError(0, 'network', `handshake ${turn} refused`));
     } catch (e) {
@@ -297,7 +302,7 @@ export class Connection {
 
   private async loggedOut(): Promise<void> {
     this.drop();
-    await this.session.call('GET', '/api/users/me').catch(() => {});
+    await this.session.call('GET', '/api/users/me', { deadline: PROBE_MS }).catch(() => {});
     if (this.session.row?.login === this.login) await this.session.end('revoked', false);
     else this.now();
   }

@@ -21,6 +21,7 @@ export class ApiError extends Error {
 
   /** Trying again later may help: nothing is wrong with what was asked. */
   get temporary(): boolean {
+    if (this.code === 'bad_answer') return !this.status || this.status >= 500;
     return ['network', 'timeout', 'internal', 'busy', 'rate_limited', 'aborted'].includes(this.code);
   }
 }

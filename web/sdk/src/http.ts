@@ -53,11 +53,9 @@ export class Http {
         signal: stop.signal,
         ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
       });
-      const answer = await response.json().catch((e) => {
-        if (stop.signal.aborted) throw e;
-        return {};
-      });
-      if (!response.ok) throw failure(response.status, answer, response.headers.get('Retry-After'));
+      const answer = parsed(await response.text());
+      if (!response.ok) throw failure(response.status, answer ?? {}, response.headers.get('Retry-After'));
+      if (!answer) throw new ApiError(0, 'bad_answer', 'this is no answer of a parley server');
       return typeof answer.code === 'number' && 'data' in answer ? answer : { data: answer };
     } catch (e) {
       throw late ? new ApiError(0, 'timeout', 'no answer in time') : toApiError(e);
@@ -70,6 +68,16 @@ export class Http {
   /** An address of the server as a whole one; others as they are. */
   absolute(address: string): string {
     return address.startsWith('/') ? this.base + address : address;
+  }
+}
+
+/** An object, or undefined: an answer that was cut, or of something that stands before the server. */
+export function parsed(text: string): ReturnType<typeof JSON.parse> {
+  try {
+    const answer: unknown = JSON.parse(text);
+    return answer && typeof answer === 'object' ? answer : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -117,14 +117,7 @@ export class Outbox {
     if (file && row.uploadId) await this.uploads.provide(row.uploadId, file);
     const state = row.uploadId && !row.completed ? 'uploading' : 'sending';
     const { error: _, ...rest } = row;
-    await this.put({
-      ...rest,
-      state,
-      owner: this.self,
-      until: Date.now() + CLAIM_MS,
-      order: await this.next(),
-    });
-    this.go(row.conversation_id);
+    await this.last({ ...rest, state });
   }
 
   async discard(name: string): Promise<void> {
@@ -165,27 +158,32 @@ export class Outbox {
   private async queue(
     part: Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner' | 'until'>,
   ): Promise<OutboxEntry> {
-    const row: OutboxRow = {
+    if (this.rows.size >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
+    const now = Date.now();
+    return this.last({
       ...part,
       client_msg_id: unique(),
-      created_at_ms: Date.now(),
-      order: await this.next(),
+      created_at_ms: now,
+      order: 0,
       owner: this.self,
-      until: Date.now() + CLAIM_MS,
-    };
-    await this.put(row);
-    this.go(row.conversation_id);
-    return entryOf(row);
+      until: 0,
+    });
   }
 
-  /** The next place in the order; refuses when too many wait. */
-  private next(): Promise<number> {
-    return this.store.write(async (tx) => {
-      if ((await tx.all('outbox')).length >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
+  /** Puts it at the end of the order, and sends it when its turn comes. */
+  private async last(row: OutboxRow): Promise<OutboxEntry> {
+    const placed = await this.store.write(async (tx) => {
       const order = ((await tx.get<number>('meta', 'order')) ?? 0) + 1;
+      const now = { ...row, order, owner: this.self, until: Date.now() + CLAIM_MS };
       tx.put('meta', 'order', order);
-      return order;
+      tx.put('outbox', row.client_msg_id, now);
+      return now;
     });
+    this.rows.set(placed.client_msg_id, placed);
+    this.tell(placed.conversation_id);
+    this.post(placed.conversation_id);
+    this.go(placed.conversation_id);
+    return entryOf(placed);
   }
 
   private async put(row: OutboxRow): Promise<void> {

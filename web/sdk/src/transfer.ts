@@ -1,6 +1,6 @@
 // Bytes up and down: one PUT with progress, one download with progress.
 import { ApiError } from './errors.js';
-import { failure } from './http.js';
+import { failure, parsed } from './http.js';
 
 export type Progress = (done: number, all: number) => void;
 
@@ -109,11 +109,5 @@ const cut = () => new ApiError(0, 'network', 'the transfer was cut');
 
 /** Stores of others answer with XML: then only the status counts. */
 function bodyError(status: number, text: string, retryAfter: string | null): ApiError {
-  let answer = {};
-  try {
-    answer = JSON.parse(text) as object;
-  } catch {
-    // the status says enough
-  }
-  return failure(status, answer, retryAfter);
+  return failure(status, parsed(text) ?? {}, retryAfter);
 }

@@ -1,0 +1,84 @@
+// A TCP proxy that behaves like a bad line: it delays, cuts and swallows, by a seed.
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** Numbers from 0 to 1 that a seed repeats. */
+export function random(seed: number): () => number {
+  let x = seed % 2_147_483_647 || 1;
+  return () => (x = (x * 48_271) % 2_147_483_647) / 2_147_483_647;
+}
+
+export class BadLine {
+  /** What happens to a chunk, in chances. */
+  cut = 0;
+  swallow = 0;
+  delay = 0;
+  /** So many of each, then the line is a good one: a run ends. */
+  most = { cuts: 20, swallowed: 3 };
+  /** No new connections. */
+  down = false;
+  cuts = 0;
+  swallowed = 0;
+  private server: Server;
+  private sockets = new Set<Socket>();
+
+  constructor(
+    private target: () => string,
+    private roll: () => number,
+  ) {
+    this.server = createServer((near) => this.join(near));
+  }
+
+  async open(): Promise<string> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve));
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  cutAll(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cutAll();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private join(near: Socket): void {
+    if (this.down) return void near.destroy();
+    const [host, port] = this.target().split(':');
+    const far = connect(Number(port), host!);
+    for (const socket of [near, far]) {
+      this.sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        this.sockets.delete(socket);
+        near.destroy();
+        far.destroy();
+      });
+    }
+    const fate = { dead: false };
+    this.pass(near, far, fate);
+    this.pass(far, near, fate);
+  }
+
+  private pass(from: Socket, to: Socket, fate: { dead: boolean }): void {
+    // chunks keep their order, whatever the delay
+    let due = 0;
+    from.on('data', (chunk) => {
+      const roll = this.roll();
+      if (fate.dead) return;
+      if (roll < this.cut && this.cuts < this.most.cuts) {
+        this.cuts++;
+        // half of it arrives: a frame in pieces
+        to.write(chunk.subarray(0, chunk.length >> 1), () => from.destroy());
+        fate.dead = true;
+      } else if (roll > 1 - this.swallow && this.swallowed < this.most.swallowed) {
+        // from now on the line takes everything and carries nothing
+        this.swallowed++;
+        fate.dead = true;
+      } else {
+        due = Math.max(due, Date.now() + (this.roll() < this.delay ? this.roll() * 60 : 0));
+        setTimeout(() => !fate.dead && to.write(chunk), due - Date.now());
+      }
+    });
+  }
+}
