@@ -89,6 +89,17 @@ static int files_put_url(lua_State *L) {
     return 1;
 }
 
+/* files.get_url(id) -> the link to get it: the same for all who ask in one hour */
+static int files_get_url(lua_State *L) {
+    edge_t *e = edge_arg(L);
+    int64_t id = luaL_checkinteger(L, 1);
+    buf_t b = {0};
+    link_add(&e->links, &(link_to_t){id, 0, media_until_s(), LINK_GET}, &b);
+    lua_pushlstring(L, b.at, b.len);
+    buf_free(&b);
+    return 1;
+}
+
 /* files.body(text) -> the body of a stored message of types 2 to 5, with its links */
 static int files_body(lua_State *L) {
     slice_t s;
@@ -238,6 +249,7 @@ const script_function_t *files_functions(size_t *count) {
         {"files", "path", (void *)files_path, NULL},
         {"files", "id", (void *)files_id, NULL},
         {"files", "put_url", (void *)files_put_url, NULL},
+        {"files", "get_url", (void *)files_get_url, NULL},
         {"files", "body", (void *)files_body, NULL},
         {"files", "begin", (void *)files_begin, NULL},
         {"files", "parts", (void *)files_parts, NULL},

@@ -21,7 +21,8 @@ return {
                 asked = params
                 return {{id = 7}}
             end,
-            contact_request_get = {{id = 7, message = "hello", status = "pending", created_ms = t.NOW}},
+            contact_request_get = {{id = 7, message = "hello", status = "pending", created_ms = t.NOW, from_avatar_url = "",
+                to_avatar_url = ""}},
         })
         t.equal({data = {status = "pending"}}, result)
         t.equal({user = ME, peer = PEER, message = "hello", now = t.NOW}, asked)

@@ -5,6 +5,7 @@ local MIB <const> = 1 << 20
 local MAX_BYTES <const> = {image = 10 * MIB, file = 100 * MIB, audio = 50 * MIB, video = 500 * MIB}
 local PIXELS_MAX <const>, SIDE_MAX <const> = 50000000, 16384      -- a small file can unpack to a huge picture
 local THUMBNAIL <const> = {bytes = MIB // 2, side = 1024}
+local PICTURE_BYTES <const> = MIB                                   -- of a user or a group
 local DURATION_MAX_SEC <const> = 24 * 3600
 local OPEN_MAX <const> = 100                                        -- uploads of a user that are not finished
 local PART <const> = {least = 5 * MIB, most = 64 * MIB, count = 10000}
@@ -287,6 +288,18 @@ local function complete(_, req)
     return {file_id = row.id}
 end
 
+-- A picture of a user or a group, asked for by lib/picture.lua: a ready image without a message.
+local function picture(_, req)
+    local row = own_file(req.user, req.file_id)
+    if row.kind ~= "image" then fail "unsupported_type" end
+    if row.size > PICTURE_BYTES then fail("too_large", "file too large") end
+    if row.state ~= "ready" then
+        local found = look(row)
+        freeze(row, found, size_of(row, found, {width = 0, height = 0}))
+    end
+    return {path = files.path(row.id)}
+end
+
 -- ---- what was never completed ----
 
 local function sweep()
@@ -301,7 +314,7 @@ return {
     init = function() return {} end,
     on = {
         upload = upload, multipart = multipart, parts = parts, status = status, join = join, abort = abort, complete = complete,
-        sweep = sweep,
+        picture = picture, sweep = sweep,
     },
     every = {{SWEEP_MS, "sweep"}},
 }

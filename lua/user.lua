@@ -1,13 +1,13 @@
 -- user: profiles and search (PROTOCOL.md rows 7, 8, 10, 11).
 -- Rules an operator may want to change:
 local DISPLAY_NAME_MAX <const> = 64 -- characters
-local AVATAR_URL_MAX <const> = 512  -- bytes
 local QUERY_MAX <const> = 64        -- characters of a search
 local PAGE <const> = {default = 20, max = 50}
 
 local check = require "lib.check"
 local page = require "lib.page"
 local path = require "lib.path"
+local picture = require "lib.picture"
 local shape = require "lib.shape"
 
 local function user_row(id)
@@ -24,11 +24,11 @@ local function changed_text(v) return v ~= "" and v or nil end
 local function update(_, req)
     local body = req.body or {}
     local name = changed_text(check.opt_text(body.display_name, 0, DISPLAY_NAME_MAX, true))
-    local avatar = changed_text(check.opt_text(body.avatar_url, 0, AVATAR_URL_MAX))
-    if avatar and #avatar > AVATAR_URL_MAX then fail("bad_request") end
+    local avatar = picture.text(body.avatar_url)
     if check.opt_bool(body.clear_avatar) and not avatar then avatar = "" end
     local row = user_row(req.user)
     if name or avatar then
+        avatar = picture.keep(avatar, req.user)
         row.display_name, row.avatar_url = name or row.display_name, avatar or row.avatar_url
         store.run("user_update", {user = req.user, display_name = row.display_name, avatar_url = row.avatar_url})
     end

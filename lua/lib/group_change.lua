@@ -4,10 +4,10 @@
 local TITLE_MAX <const> = 64
 local NICKNAME_MAX <const> = 64
 local ANNOUNCEMENT_MAX <const> = 2000
-local AVATAR_URL_MAX <const> = 512 -- bytes
 local JOIN_MODES <const> = {"approval", "free"}
 
 local check = require "lib.check"
+local picture = require "lib.picture"
 local shape = require "lib.shape"
 local tell = require "lib.group_tell"
 
@@ -33,18 +33,21 @@ end
 
 local function changed_text(v) return v ~= "" and v or nil end -- empty = unchanged
 
+local function update(req, facts, values)
+    values.avatar_url = picture.keep(values.avatar_url, req.user)
+    return rewrite(req, facts, values)
+end
+
 change.update = {
     body = function(req)
         local body = req.body
-        local avatar = check.opt_text(body.avatar_url, 0, AVATAR_URL_MAX)
-        if avatar and #avatar > AVATAR_URL_MAX then fail("bad_request") end
         local mode = changed_text(check.opt_text(body.join_mode, 0, 64))
         return {
-            title = changed_text(check.opt_text(body.title, 0, TITLE_MAX, true)), avatar_url = changed_text(avatar),
+            title = changed_text(check.opt_text(body.title, 0, TITLE_MAX, true)), avatar_url = picture.text(body.avatar_url),
             join_mode = mode and check.one_of(mode, JOIN_MODES),
         }
     end,
-    run = rewrite,
+    run = update,
 }
 
 change.announcement = {

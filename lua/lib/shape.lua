@@ -1,11 +1,13 @@
 -- shape: the shared objects of the wire (PROTOCOL.md section 5) from rows of the store.
+local picture = require "lib.picture"
+
 local shape = {}
 
 -- prefix: of the columns, where a row holds two users.
 function shape.user(row, prefix)
     prefix = prefix or ""
     return {
-        id = row[prefix .. "id"], username = row[prefix .. "username"], avatar_url = row[prefix .. "avatar_url"],
+        id = row[prefix .. "id"], username = row[prefix .. "username"], avatar_url = picture.shown(row[prefix .. "avatar_url"]),
         display_name = row[prefix .. "display_name"],
     }
 end
@@ -48,7 +50,7 @@ end
 -- ConversationShared: what all members see alike.
 function shape.conversation(row)
     return {
-        id = row.id, type = row.type, title = row.title, avatar_url = row.avatar_url, owner_id = row.owner,
+        id = row.id, type = row.type, title = row.title, avatar_url = picture.shown(row.avatar_url), owner_id = row.owner,
         member_count = row.member_count, member_limit = row.member_limit, announcement = row.announcement,
         join_mode = row.join_mode, mute_all = row.mute_all ~= 0, status = row.status,
     }
