@@ -332,15 +332,15 @@ static void remove_old(blob_thread_t *t, old_things_t *old) {
     }
 }
 
-static uint64_t tidy(blob_thread_t *t) {
+static void tidy(blob_thread_t *t) {
     own_t *own = t->own;
     old_things_t old = {.before_ms = wall_ms(t) - ((const base_t *)t->base)->old_ms};
     if (t->index > 0) /* one is enough */
-        return 0;
+        return;
     t->deadline_ns = UINT64_MAX;
     bound(t, TIDY_MS);
     if (s3_list(own->conn, "up/", own->after, TIDY_PAGE, note_old, &old) != ERR_OK)
-        return 0;
+        return;
     if (old.seen < TIDY_PAGE && old.count < TIDY_DROPS)
         *old.last = 0; /* from the start again */
     memcpy(own->after, old.last, sizeof own->after);
@@ -350,7 +350,6 @@ static uint64_t tidy(blob_thread_t *t) {
         s3_list_uploads(own->conn, "f/", TIDY_PAGE, note_old, &old);
         remove_old(t, &old);
     }
-    return 0;
 }
 
 const blob_engine_t blob_s3 = {.scheme = "s3:",
