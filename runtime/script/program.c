@@ -2,6 +2,7 @@
  * checked, init called. Called at start by main, later by the reloader's thread; afterwards only
  * the shard that owns it touches it. */
 #include "base/log.h"
+#include "base/pool.h"
 #include "script/shadow.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +225,7 @@ void program_free(program_t *p) {
     vm_free(p->vm);
     host_close(&p->host);
     version_unref(p->host.version);
+    pool_free(p->idle, p->idle_cap * sizeof *p->idle);
     free(p->every);
     free(p->concurrent);
     free(p);
@@ -249,8 +251,9 @@ static int anchor(lua_State *L) {
 
 lua_State *program_coroutine(program_t *p, int *ref) {
     if (p->idle_count > 0) {
-        *ref = p->idle_ref[--p->idle_count];
-        return p->idle[p->idle_count];
+        const idle_t *i = &p->idle[--p->idle_count];
+        *ref = i->ref;
+        return i->co;
     }
     lua_State *L = vm_lua(p->vm);
     lua_pushcfunction(L, make_coroutine);
@@ -272,8 +275,9 @@ lua_State *program_coroutine(program_t *p, int *ref) {
 void program_done(program_t *p, lua_State *co, int ref, bool reusable) {
     if (reusable && p->idle_count < SCRIPT_IDLE) {
         lua_settop(co, 0);
-        p->idle[p->idle_count] = co;
-        p->idle_ref[p->idle_count++] = ref;
+        if (p->idle_count == p->idle_cap)
+            p->idle = pool_grow(p->idle, &p->idle_cap, sizeof *p->idle, 2);
+        p->idle[p->idle_count++] = (idle_t){co, ref};
         return;
     }
     luaL_unref(vm_lua(p->vm), LUA_REGISTRYINDEX, ref);

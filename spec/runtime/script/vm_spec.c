@@ -102,6 +102,21 @@ SPEC("freezes globals, modules and the methods of strings") {
     }
 }
 
+SPEC("opens math and utf8 when a script names them, whole and frozen, once") {
+    WITH_VM(1 << 20) {
+        size_t before = vm_memory(vm);
+        GIVES("return math.floor(2.5) .. math.tointeger(3.0) .. utf8.char(228) .. utf8.len('ab')",
+              "23\xc3\xa4"
+              "2");
+        CHECK(vm_memory(vm) > before);
+        HOLDS("math.floor = 1", "globals are frozen: 'floor'");
+        HOLDS("utf8 = 1", "globals are frozen: 'utf8'");
+        GIVES("return getmetatable(utf8)", "false");
+        GIVES("local m = math return m == math and rawget(m, 'floor') == nil", "true");
+        GIVES("return nothing_of_this_name or _ENV[7] or math.random", "nil");
+    }
+}
+
 SPEC("takes text only, no bytecode, and names file and line of an error") {
     WITH_VM(1 << 20) {
         HOLDS("\x1bLua", "attempt to load a binary chunk");
