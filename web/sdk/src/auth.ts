@@ -1,7 +1,7 @@
 // Signing in and out. A failed login is an ApiError: 'invalid_credentials' (400), 'rate_limited' with retryAfter, 'user_disabled'.
 import type { Http } from './http.js';
 import type { Session } from './session.js';
-import type { AuthPayload, UserProfile } from './wire.js';
+import type { AuthPayload, Login, UserProfile } from './wire.js';
 
 export class Auth {
   /** @internal */
@@ -47,7 +47,7 @@ export class Auth {
 
   /**
    * Ends this login on the server, with the sockets of all tabs that share it, and forgets what the store has of the user. Other logins
-   * of the user stay: the contract has no call that ends them all. Without a way to the server it still forgets.
+   * of the user stay (endOtherLogins). Without a way to the server it still forgets.
    */
   async logout(): Promise<void> {
     try {
@@ -56,6 +56,21 @@ export class Auth {
       // an ended login is what we wanted, and without a network there is nothing more to do
     }
     await this.session.end('logout', true);
+  }
+
+  /** Where the user is logged in; the newest first, at most 1,000. */
+  async logins(): Promise<Login[]> {
+    return (await this.session.call<Login[]>('GET', '/api/auth/logins')).data;
+  }
+
+  /** Ends one of the user's logins, with its sockets. Ending the own one is what logout does. */
+  async endLogin(id: number): Promise<void> {
+    await this.session.call('DELETE', `/api/auth/logins/${id}`);
+  }
+
+  /** Signs out everywhere but here. Answers how many logins that were. */
+  async endOtherLogins(): Promise<number> {
+    return (await this.session.call<{ ended: number }>('DELETE', '/api/auth/logins')).data.ended;
   }
 
   private async begin(how: string, body: object): Promise<UserProfile> {

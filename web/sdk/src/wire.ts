@@ -25,6 +25,18 @@ export interface AuthPayload {
   profile: UserProfile;
 }
 
+/** One sign-in: a browser, a phone. */
+export interface Login {
+  id: number;
+  device: string;
+  created_at_ms: number;
+  /** The last refresh of its tokens, and where it came from ("" before the first). */
+  used_at_ms: number;
+  address: string;
+  /** The one that asks. */
+  current: boolean;
+}
+
 export type Role = 'owner' | 'admin' | 'member';
 export type JoinMode = 'approval' | 'free';
 export const SINGLE = 1;

@@ -7,8 +7,18 @@ export function errorCode(error: unknown): string {
   return error instanceof ApiError ? error.code : 'other';
 }
 
+/** Of an error of microphone or camera (getUserMedia); '' if it is none. */
+export function deviceKey(error: unknown): Key | '' {
+  const name = error instanceof DOMException ? error.name : '';
+  if (name === 'NotAllowedError' || name === 'SecurityError') return 'call.noPermission';
+  if (name === 'NotFoundError' || name === 'OverconstrainedError') return 'call.noDevice';
+  return name === 'NotReadableError' || name === 'AbortError' ? 'call.deviceBusy' : '';
+}
+
 /** What a reader is told. */
 export function errorText(error: unknown): string {
+  const device = deviceKey(error);
+  if (device) return t(device);
   return codeText(
     errorCode(error),
     error instanceof Error ? error.message : String(error),
