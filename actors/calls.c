@@ -65,10 +65,11 @@ static int entered(lua_State *L, const msg_t *reply, int64_t arg) {
 }
 
 /* calls.enter(user, id, life_ms) -> devices that have a socket, or nil and the id of the other call
- * that the user is in. Again with the same id: renews. Unless renewed it ends after life_ms. */
+ * that the user is in. Again with the same id: renews. Unless renewed it ends after life_ms; 0:
+ * only looks. */
 static int calls_enter(lua_State *L) {
     int64_t user = luaL_checkinteger(L, 1), life = luaL_checkinteger(L, 3);
-    luaL_argcheck(L, life > 0 && life <= INT32_MAX, 3, "a life in ms is expected");
+    luaL_argcheck(L, life >= 0 && life <= INT32_MAX, 3, "a life in ms is expected");
     script_wait_t w = script_wait(L);
     msg_t *m = call_message(L, VERB_CALL_ENTER, (uint32_t)life);
     actor_request_key(w.self, KIND_INBOX, (uint64_t)user, m, w.timeout_ms, w.reply_verb, w.cookie);

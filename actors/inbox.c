@@ -192,10 +192,12 @@ static void call_enter(actor_t *self, inbox_t *b, msg_t *m) {
         actor_reply(self, m, ERR_EXISTS, reply);
         return;
     }
-    memcpy(x->call, c->id, sizeof x->call);
-    x->call_until_ns = now + (uint64_t)c->life_ms * 1000000;
-    if (!x->call_timer)
-        x->call_timer = actor_after(self, c->life_ms, VERB_CALL_LEASE, 0);
+    if (c->life_ms) {
+        memcpy(x->call, c->id, sizeof x->call);
+        x->call_until_ns = now + (uint64_t)c->life_ms * 1000000;
+        if (!x->call_timer)
+            x->call_timer = actor_after(self, c->life_ms, VERB_CALL_LEASE, 0);
+    }
     reply->body = device_list(b);
     actor_reply(self, m, ERR_OK, reply);
 }

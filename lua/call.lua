@@ -192,8 +192,6 @@ local function facts_of(ask)
     return facts
 end
 
-local function enter(user, id) return calls.enter(user, id, LEASE_MS) end
-
 local function is_known(state, id)
     local call = state.calls[id]
     return call ~= nil and call.status ~= "ended" or (state.starting[id] or 0) > now()
@@ -207,23 +205,24 @@ local function is_lost(state, id, own_key)
     return ok and not known
 end
 
--- The devices of the user, who is in our call from now on; nil: they are in another one.
-local function take(state, user, id, key)
-    local devices, other = enter(user, id)
+-- The devices of the user, who is in our call from now on; nil: they are in another one. life_ms 0: only looks.
+local function take(state, user, id, key, life_ms)
+    local devices, other = calls.enter(user, id, life_ms)
     if devices or not is_lost(state, other, key) then return devices end
     calls.leave(user, other)
-    return (enter(user, id))
+    return (calls.enter(user, id, life_ms))
 end
 
+-- Only looks: of two who call each other the one who comes too late must not hold what the other needs.
 local function refuse_busy_caller(state, ask, id, key)
-    if not take(state, ask.caller, id, key) then fail("call_busy") end
+    if not take(state, ask.caller, id, key, 0) then fail("call_busy") end
 end
 
 -- Takes both users, the lower id first: of two who call each other at once, one call rings. nil: the callee is in a call.
 local function take_both(state, ask, id, key)
     local devices = {}
     for _, user in ipairs {math.min(ask.caller, ask.callee), math.max(ask.caller, ask.callee)} do
-        devices[user] = take(state, user, id, key)
+        devices[user] = take(state, user, id, key, LEASE_MS)
         if not devices[user] then
             refuse_busy_caller(state, ask, id, key)
             return nil
@@ -302,7 +301,6 @@ local function start(state, req, ctx)
     local id = ("%x-%s"):format(ctx.key, random.bytes(12))
     if facts.blocked ~= 0 then
         refuse_busy_caller(state, ask, id, ctx.key)
-        calls.leave(ask.caller, id)
         return unavailable {key = ctx.key, caller = {user = req.user, device = req.device}}
     end
     if state.live >= CALLS_MAX then fail "busy" end
@@ -480,7 +478,7 @@ local function renew(state, req)
     local call = state.calls[req.call_id]
     if not call or call.status == "ended" then return end
     for _, side in ipairs {"caller", "callee"} do
-        local devices = enter(call[side].user, call.id)
+        local devices = calls.enter(call[side].user, call.id, LEASE_MS)
         if not devices then return lose(state, call, side) end -- it was not renewed in time
         local there = set_of(devices)
         for name in pairs(call[side].devices) do

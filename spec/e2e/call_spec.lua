@@ -1,44 +1,12 @@
 -- PROTOCOL.md section 12 on a real node: calls between real sockets, the shapes on the wire, several devices, time, lost sockets,
--- the record of a missed call, races in which nobody stays busy, a reload of the rules in the middle.
+-- the record of a missed call, a reload of the rules in the middle. Races: call_race_spec.lua.
 local node = require "spec.support.node"
 local attack = require "spec.support.attack"
 local json = require "spec.support.json"
+local calls = require "spec.support.calls"
 local P = require "parley_spec"
-
-local function signal(c, action, payload) return c:ask("signaling", {action = action, payload = payload}) end
-local function result(c, action, payload)
-    local m = assert(signal(c, action, payload))
-    assert(m.type == "signal_resp", json.encode(m))
-    return m.data
-end
-local function refused(c, action, payload)
-    local m = assert(signal(c, action, payload))
-    assert.equal("error", m.type)
-    return {m.data.code, m.data.error}
-end
-local function call(c, callee, opt)
-    opt = opt or {}
-    return result(c, "call", {callee_id = callee.id, conversation_id = opt.conversation or 0, call_type = opt.type or "audio"})
-end
--- the next signaling push: {action, reason, from_user, from_device}
-local function told(c)
-    local m, why = c:push("signaling", 5000 * node.slow)
-    assert(m, "no signaling push: " .. tostring(why))
-    return {m.data.action, m.data.payload.reason or "", m.data.from_user, m.data.from_device}
-end
--- Whatever was pushed to it so far is there when this pong is.
-local function quiet(c)
-    local pong = c:ask "ping"
-    assert.equal("pong", pong.type)
-    for _, m in ipairs(c.kept) do assert.not_equal("signaling", m.type, json.encode(m)) end
-end
-local function records(who, chat)
-    local out = {}
-    for _, m in ipairs(who:history(chat)) do
-        if m.content_type == 9 then out[#out + 1] = m end
-    end
-    return out
-end
+local signal, result, refused, call, told, quiet, records = calls.signal, calls.result, calls.refused, calls.call, calls.told, calls.quiet,
+    calls.records
 
 describe("calls", function()
     local n, lena, tom, mia, l1, t1, t2
@@ -287,119 +255,6 @@ describe("calls", function()
         assert.is_nil(result(l1, "offer", {call_id = id, sdp = sdp}))
         assert.equal(sdp, assert(t1:push "signaling").data.payload.sdp)
         result(t1, "hangup", {call_id = id})
-    end)
-
-    describe("races", function()
-        -- pushes of the call before may still be on their way
-        local function race_ringing()
-            local id = call(l1, tom).call_id
-            for _, c in ipairs {t1, t2} do
-                local m
-                repeat m = assert(c:push("signaling", 5000 * node.slow)) until m.data.call_id == id
-                assert.equal("incoming_call", m.data.action)
-            end
-            return id
-        end
-        -- sends frames at the same moment, gives both replies
-        local function both(c1, f1, c2, f2)
-            c1:send {type = "signaling", id = "race", data = f1}
-            c2:send {type = "signaling", id = "race", data = f2}
-            local out = {}
-            for i, c in ipairs {c1, c2} do
-                repeat
-                    out[i] = assert(c:next(10000 * node.slow))
-                until out[i].id == "race"
-            end
-            return out[1], out[2]
-        end
-        local function settle(c)
-            local pong = c:ask "ping"
-            assert.equal("pong", pong.type)
-            c.kept = {}
-        end
-        local function nobody_is_busy()
-            local m1 = mia:socket("m" .. P.now() % 100000)
-            for _, who in ipairs {lena, tom} do
-                local r
-                assert.truthy(node.eventually(function()
-                    r = call(m1, who)
-                    return r.status == "ringing"
-                end), "busy: " .. json.encode(r))
-                result(m1, "cancel", {call_id = r.call_id})
-            end
-            m1:close()
-        end
-
-        it("both call each other: one rings or none does, nobody stays busy", function()
-            local rang = 0
-            for _ = 1, 100 do
-                local a, b = both(l1, {action = "call", payload = {callee_id = tom.id, conversation_id = 0, call_type = "audio"}},
-                    t1, {action = "call", payload = {callee_id = lena.id, conversation_id = 0, call_type = "audio"}})
-                local ringing_calls = 0
-                for _, x in ipairs {{a, l1}, {b, t1}} do
-                    local m = x[1]
-                    if m.type == "error" then
-                        assert.equal("call_busy", m.data.code)
-                    elseif m.data.status == "ringing" then
-                        ringing_calls = ringing_calls + 1
-                        result(x[2], "cancel", {call_id = m.data.call_id})
-                    else
-                        assert.equal("busy", m.data.status)
-                    end
-                end
-                assert.truthy(ringing_calls <= 1)
-                rang = rang + ringing_calls
-                for _, c in ipairs {l1, t1, t2} do settle(c) end
-            end
-            assert.truthy(rang > 50)
-            nobody_is_busy()
-        end)
-
-        it("accept and cancel at once: one of them holds, both parties agree", function()
-            for _ = 1, 100 do
-                local id = race_ringing()
-                local a, b = both(t1, {action = "accept", payload = {call_id = id}}, l1, {action = "cancel", payload = {call_id = id}})
-                local accepts, cancels = a.type == "signal_resp", b.type == "signal_resp"
-                assert.truthy(accepts ~= cancels)
-                assert.equal("call_state", (accepts and b or a).data.code)
-                assert.equal(accepts and "accepted" or "ended", result(l1, "get_state", {call_id = id}).status)
-                if accepts then result(l1, "hangup", {call_id = id}) end
-                for _, c in ipairs {l1, t1, t2} do settle(c) end
-            end
-            nobody_is_busy()
-        end)
-
-        it("two devices accept at once: exactly one has the call", function()
-            for _ = 1, 100 do
-                local id = race_ringing()
-                local p = {action = "accept", payload = {call_id = id}}
-                local a, b = both(t1, p, t2, p)
-                assert.truthy((a.type == "signal_resp") ~= (b.type == "signal_resp"))
-                local winner, loser = t1, t2
-                if b.type == "signal_resp" then winner, loser = t2, t1 end
-                assert.same({"call_state", "call is on another device"}, refused(loser, "hangup", {call_id = id}))
-                result(winner, "hangup", {call_id = id})
-                for _, c in ipairs {l1, t1, t2} do settle(c) end
-            end
-            nobody_is_busy()
-        end)
-
-        it("two call the same user at once: one rings, the other is told busy", function()
-            local m1 = mia:socket "m1"
-            for _ = 1, 100 do
-                local p = {action = "call", payload = {callee_id = tom.id, conversation_id = 0, call_type = "audio"}}
-                local a, b = both(l1, p, m1, p)
-                local states = {a.data.status, b.data.status}
-                table.sort(states)
-                assert.same({"busy", "ringing"}, states)
-                local c, id = l1, a.data.call_id
-                if b.data.status == "ringing" then c, id = m1, b.data.call_id end
-                result(c, "cancel", {call_id = id})
-                for _, s in ipairs {l1, t1, t2, m1} do settle(s) end
-            end
-            m1:close()
-            nobody_is_busy()
-        end)
     end)
 end)
 

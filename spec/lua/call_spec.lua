@@ -164,6 +164,21 @@ describe("calls", function()
             assert.same({"call_busy", nil}, refused(tom, "tom-1", "call", {callee_id = lena, conversation_id = 0, call_type = "audio"}))
         end)
 
+        it("one that comes too late has held nobody meanwhile: the other of two who call each other needs them", function()
+            ringing()
+            local enter, taken = _G.calls.enter, {}
+            _G.calls.enter = function(user, id, life_ms)
+                local devices, other = enter(user, id, life_ms)
+                if devices and life_ms > 0 then taken[#taken + 1] = user end
+                return devices, other
+            end
+            assert.equal("busy", call(mia, lena, {device = "mia-1"}).status) -- the lower id is asked for first
+            local kim = w:user "kim"
+            w:data("contact.block", kim, {body = {user_id = mia}})
+            assert.equal("unavailable", call(mia, kim, {device = "mia-1"}).status)
+            assert.same({}, taken)
+        end)
+
         it("[36] to or by somebody whose call was lost with its shard rings: they are not busy", function()
             local id = ringing()
             w.states.call = nil -- a crash: the inboxes still hold both

@@ -284,9 +284,9 @@ end
 local function calls_of(w)
     local function count(name) return function(result) w.results[#w.results + 1] = name .. (result and " " .. result or "") end end
     return {
-        enter = function(user, id)
+        enter = function(user, id, life_ms)
             if w.in_call[user] and w.in_call[user] ~= id then return nil, w.in_call[user] end
-            w.in_call[user] = id
+            if life_ms > 0 then w.in_call[user] = id end
             return json.list(table.move(w.online[user] or {}, 1, 100, 1, {}))
         end,
         leave = function(user, id) if w.in_call[user] == id then w.in_call[user] = nil end end,

@@ -26,7 +26,8 @@ function ws.frame(opcode, payload, opt)
     return head .. (mask ~= 0 and "\0\0\0\0" or "") .. payload
 end
 
---- Opens a socket to host:port, asks for the upgrade. Gives the client, or nil, status, head, body.
+--- Opens a socket to host:port, asks for the upgrade. Gives the client, or nil, status, head, body. opt.meanwhile: called while the
+--- server has the request and we have not read its answer.
 function ws.open(address, path, opt)
     opt = opt or {}
     local host, port = address:match("^(.*):(%d+)$")
@@ -38,6 +39,7 @@ function ws.open(address, path, opt)
     }
     for _, line in ipairs(opt.headers or {}) do lines[#lines + 1] = line end
     assert(sock:send(table.concat(lines, "\r\n") .. "\r\n\r\n" .. (opt.after or "")))
+    if opt.meanwhile then opt.meanwhile() end
     local self = setmetatable({sock = sock, buf = "", frames = {}}, ws)
     local head = self:head()
     if not head then return nil, 0, "", "" end
