@@ -15,6 +15,8 @@ export interface TimelineView {
   error: ApiError | null;
   /** True once something has been loaded, or the conversation is known to be empty. */
   started: boolean;
+  /** On the way to the newest messages: those that are here are not them. */
+  ending: boolean;
   older(): Promise<void>;
   newer(): Promise<void>;
   jump(seq: number): Promise<void>;
@@ -34,10 +36,15 @@ export function useTimeline(id: Ref<number>): TimelineView {
     loading: false,
     error: null,
     started: false,
+    ending: false,
     older: () => run((it) => it.older(page)),
     newer: () => run((it) => it.newer(page)),
     jump: (seq) => run((it) => it.jump(seq, page)),
-    toEnd: () => run((it) => it.toEnd(page)),
+    toEnd: async () => {
+      view.ending = true;
+      await run((it) => it.toEnd(page));
+      view.ending = false;
+    },
     trim: (count) => line?.trim(count),
   });
 
@@ -49,6 +56,7 @@ export function useTimeline(id: Ref<number>): TimelineView {
     view.atEnd = of.atEnd;
     view.loading = of.loading;
     view.error = of.error;
+    if (!of.error && !of.loading) view.started = true;
   }
   async function run(what: (of: Timeline) => Promise<unknown>): Promise<void> {
     const of = line;
@@ -61,7 +69,6 @@ export function useTimeline(id: Ref<number>): TimelineView {
       // of.error tells it; the screen shows that with a way to try again.
     }
     take(of);
-    if (of === line && !of.error) view.started = true;
   }
   function close(): void {
     line?.close();
@@ -83,10 +90,9 @@ export function useTimeline(id: Ref<number>): TimelineView {
       if (!now) return;
       const of = client.messages.timeline(now);
       line = of;
+      // It loads the newest messages by itself.
       of.on('change', () => take(of));
       take(of);
-      if (of.messages.length) view.started = true;
-      else void run((it) => it.toEnd(page));
     },
     { immediate: true },
   );
