@@ -5,8 +5,9 @@ local NOW <const> = 1760000000000
 -- Calls that give nothing or little: without an answer of the spec they are only noted in t.effects.
 local EFFECTS <const> = {
     ["send"] = true, ["after"] = 1, ["cancel"] = true, ["log.info"] = true, ["log.warn"] = true, ["log.error"] = true,
-    ["push.users"] = true, ["push.device"] = true, ["sockets.kick"] = true, ["login.revoke"] = true, ["conversation.changed"] = true,
-    ["presence.drop"] = true, ["stream.append"] = true, ["kv.del"] = true,
+    ["push.users"] = true, ["push.device"] = true, ["sockets.kick"] = true, ["login.revoke"] = true, ["login.disable"] = true,
+    ["login.enable"] = true, ["conversation.changing"] = true, ["conversation.changed"] = true, ["presence.drop"] = true,
+    ["stream.append"] = true, ["kv.del"] = true,
     ["calls.leave"] = true, ["calls.started"] = true, ["calls.ended"] = true, ["calls.refused"] = true,
 }
 local PRESETS <const> = {
