@@ -61,7 +61,7 @@ local function ticket(req, part_size, until_ms)
     local name = check.text(body.filename, 1, 255, true)
     local type = check.text(body.content_type, 1, 128)
     local kind = kind_of(body, type)
-    local size = check.int(body.size_bytes, 1, math.maxinteger)
+    local size = check.id(body.size_bytes)
     if size > MAX_BYTES[kind] then fail("too_large", "file too large") end
     local row = {
         user = req.user, name = name, type = type, kind = kind, size = size, part_size = part_size, upload = "",

@@ -113,6 +113,8 @@ static const struct {
     {"script.queue", UNKNOWN, STAT_SCRIPT_BUSY},
     {"script.timers", UNKNOWN, UNKNOWN},
     {"group.member_limit", UNKNOWN, UNKNOWN},
+    {"files.uploads", STAT_FILES_UPLOADS, STAT_FILES_REFUSED},
+    {"files.quota", UNKNOWN, UNKNOWN},
     {"admin.sessions", STAT_CONSOLE_SESSIONS, STAT_CONSOLE_REFUSED},
 };
 

@@ -94,16 +94,6 @@ const char *blob_trouble(const blob_t *b, bool *wrong) {
     return b->engine->trouble ? b->engine->trouble(b->base, wrong) : NULL;
 }
 
-void blob_stats(const blob_t *b, blob_stats_t *out) {
-    *out = (blob_stats_t){.in_bytes = BLOB_READ(b->in_bytes),
-                          .out_opens = BLOB_READ(b->out_opens),
-                          .failed = BLOB_READ(b->failed),
-                          .refused = BLOB_READ(b->refused),
-                          .queued = BLOB_READ(b->queued),
-                          .writers = BLOB_READ(b->writers),
-                          .free_bytes = b->engine->room ? b->engine->room(b->base) : 0};
-}
-
 /* --- requests --- */
 
 /* However it ends, also by the runtime at its deadline. */
@@ -151,7 +141,7 @@ static void ask(blob_t *b, actor_t *self, msg_t *m, uint32_t timeout_ms, uint32_
                 uint64_t cookie) {
     if (BLOB_ADD(b->queued, 1) >= b->queue) {
         BLOB_SUB(b->queued, 1);
-        BLOB_ADD(b->refused, 1);
+        stat_add(STAT_FILES_REFUSED, 1);
         msg_free(m);
         actor_refuse(self, ERR_BUSY, reply_verb, cookie);
         return;

@@ -136,11 +136,3 @@ void blob_read_open(blob_t *b, actor_t *self, int64_t id, int64_t off, uint32_t 
 /* Brings the pages of BLOB_PIECE_MAX bytes from off on into memory. Takes fd. */
 void blob_warm(blob_t *b, actor_t *self, int64_t id, int fd, int64_t off, uint32_t timeout_ms,
                uint32_t reply_verb, uint64_t cookie);
-
-/* --- for metrics and console; any thread --- */
-typedef struct blob_stats {
-    uint64_t in_bytes, out_opens, failed, refused;
-    uint32_t queued, writers;
-    uint64_t free_bytes; /* of the disk; 0: unknown */
-} blob_stats_t;
-void blob_stats(const blob_t *b, blob_stats_t *out);

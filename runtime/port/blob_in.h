@@ -7,6 +7,7 @@
  * err.h, those that blob.h names; whatever else goes wrong is ERR_IO, with a log line that names
  * neither a key nor a signature. */
 #pragma once
+#include "base/stat.h"
 #include "port/blob.h"
 #include <stdatomic.h>
 
@@ -112,7 +113,7 @@ struct blob {
     blob_port_arg_t arg[BLOB_THREADS_MAX];
     /* Relaxed, all of them: sums and hints. */
     _Atomic uint32_t queued, writers;
-    _Atomic uint64_t number, in_bytes, out_opens, failed, refused;
+    _Atomic uint64_t number;
     _Atomic bool stopping;
 };
 

@@ -65,6 +65,7 @@ static void unlink_writer(port_t *p, writer_t *w) {
         at = &(*at)->next;
     *at = w->next;
     BLOB_SUB(p->t.blob->writers, 1);
+    stat_add(STAT_FILES_UPLOADS, -1);
     pool_free(w, sizeof *w);
 }
 
@@ -102,13 +103,13 @@ static bool disk_is_full(const port_t *p, int64_t bytes) {
 static int open_writer(port_t *p, const blob_object_t *o, int64_t part, blob_writer_t *out) {
     blob_t *b = p->t.blob;
     if (disk_is_full(p, blob_part_bytes(o, part))) {
-        BLOB_ADD(b->refused, 1);
+        stat_add(STAT_FILES_REFUSED, 1);
         return ERR_BUSY;
     }
     drop_writers(p, o->id, part);
     if (BLOB_ADD(b->writers, 1) >= b->uploads) {
         BLOB_SUB(b->writers, 1);
-        BLOB_ADD(b->refused, 1);
+        stat_add(STAT_FILES_REFUSED, 1);
         return ERR_FULL;
     }
     writer_t *w = pool_zalloc(sizeof *w);
@@ -125,6 +126,7 @@ static int open_writer(port_t *p, const blob_object_t *o, int64_t part, blob_wri
     w->moved_ns = runtime_fresh_ns(b->rt);
     w->next = p->writers;
     p->writers = w;
+    stat_add(STAT_FILES_UPLOADS, 1);
     return ERR_OK;
 }
 
@@ -137,7 +139,7 @@ static int write_piece(port_t *p, uint64_t number, const block_t *bytes) {
     int err = p->t.engine->write(&p->t, &w->write, (slice_t){bytes->data, bytes->len});
     w->moved_ns = runtime_fresh_ns(p->t.blob->rt);
     if (err == ERR_OK)
-        BLOB_ADD(p->t.blob->in_bytes, bytes->len);
+        stat_add(STAT_FILES_IN, bytes->len);
     else
         drop_writer(p, w);
     return err;
@@ -177,7 +179,7 @@ static int read_open(port_t *p, const blob_request_t *r, msg_t **reply) {
     int err = p->t.engine->read_open(&p->t, r->id, r->off, &reading);
     if (err != ERR_OK)
         return err;
-    BLOB_ADD(p->t.blob->out_opens, 1);
+    stat_add(STAT_FILES_OPENED, 1);
     *reply = msg_of(0, &reading, sizeof reading);
     (*reply)->drop = close_reading;
     return ERR_OK;
@@ -277,7 +279,7 @@ static void serve(actor_t *self, port_t *p, msg_t *m) {
     else
         err = work(p, m, r, &reply);
     if (err == ERR_IO || err == ERR_TIMEOUT)
-        BLOB_ADD(b->failed, 1);
+        stat_add(STAT_FILES_FAILED, 1);
     blob_count_out(r);
     actor_reply(self, m, err, reply);
 }

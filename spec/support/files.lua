@@ -1,5 +1,6 @@
--- Files in the specs: pictures of any size, tickets, PUTs, completes.
+-- Files in the specs: pictures of any size, tickets, PUTs, completes, links of our own making.
 local json = require "spec.support.json"
+local jwt = require "spec.support.jwt"
 
 local files = {}
 
@@ -62,6 +63,14 @@ function files.send(person, chat, opt)
     assert(r.status == 200, r.body)
     local _, media = next(r.json.data.body)
     return media, r.json.data
+end
+
+--- The link that the server would give for this method ("GET", "PUT"), part and end.
+function files.link(secret, method, id, part, exp)
+    local key = jwt.hmac(secret, "parley: links to files, 1")
+    local mac = jwt.hmac(key, ("%s\n%d\n%d\n%d"):format(method, id, part, exp)):sub(1, 16)
+    local sig = mac:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    return ("/api/files/blob/%d?exp=%d%s&sig=%s"):format(id, exp, part > 0 and "&part=" .. part or "", sig)
 end
 
 function files.list(t) return json.list(t) end
