@@ -91,7 +91,10 @@ static node_t *add_node(parser_t *s, json_type_t type) {
     return n;
 }
 
+/* What comes next behind blanks; most texts have none. 0: the end. */
 static inline char peek(parser_t *s) {
+    if (s->p < s->end && (uint8_t)*s->p > ' ')
+        return *s->p;
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
         s->p++;
     return s->p < s->end ? *s->p : 0; /* a NUL byte in the text fits nowhere either */
@@ -379,7 +382,11 @@ int json_parse_utf8(json_doc_t *doc, char *text, size_t len) {
         grow(doc);
     doc->nodes[0] = (node_t){0};
     doc->count = 1;
-    parser_t s = {.doc = doc, .p = text, .end = len ? text + len : text};
+    parser_t s; /* no initialiser: it would clear the whole stack of containers */
+    s.doc = doc;
+    s.p = text;
+    s.end = len ? text + len : text;
+    s.depth = s.key_at = s.key_len = 0;
     if (len && len <= TEXT_MAX && document(&s))
         return ERR_OK;
     doc->count = 1;
