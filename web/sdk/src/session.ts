@@ -2,7 +2,7 @@
 // wants a new pair first takes a lease in the store; the others wait and take over what it got.
 import { ApiError } from './errors.js';
 import type { Answer, CallInit, Http } from './http.js';
-import type { Store } from './store.js';
+import type { Store, Tx } from './store.js';
 import { sleep, unique } from './timing.js';
 import type { AuthPayload, UserProfile } from './wire.js';
 
@@ -123,7 +123,7 @@ export class Session {
 
   private async refresh(stale: string): Promise<SessionRow> {
     for (;;) {
-      const row = await this.store.write((tx) => this.lease(tx));
+      const row = await this.store.write((tx) => this.lease(tx, stale));
       if (row === null) {
         await this.load();
         throw signedOut();
@@ -134,13 +134,11 @@ export class Session {
     }
   }
 
-  /** In a transaction: the row, with the lease taken if it is a stale one that needs a refresh. */
-  private async lease(
-    tx: Parameters<Parameters<Store['write']>[0]>[0],
-  ): Promise<SessionRow | null | 'taken'> {
+  /** In a transaction: the row, with the lease taken if its token is the stale one. */
+  private async lease(tx: Tx, stale: string): Promise<SessionRow | null | 'taken'> {
     const row = await tx.get<SessionRow>('meta', 'session');
     if (!row) return null;
-    if (row.access !== this.row?.access) return row;
+    if (row.access !== stale) return row;
     const lease = await tx.get<{ by: string; until: number }>('meta', 'refresh');
     const now = Date.now();
     if (lease && lease.by !== this.self && lease.until > now && lease.until <= now + LEASE_MS) return 'taken';

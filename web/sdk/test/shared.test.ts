@@ -1,0 +1,177 @@
+// Several clients of one account on one store, as tabs of a browser are; what outlives a client.
+import { IDBFactory, IDBKeyRange } from 'fake-indexeddb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Client, IndexedDbStore, MemoryStore, type Store } from '../src/index.js';
+import { Ear, idOf, person, Socket, TestNode, until } from './node.js';
+
+Object.assign(globalThis, { indexedDB: new IDBFactory(), IDBKeyRange });
+
+const kinds: Record<string, () => () => Store> = {
+  MemoryStore: () => {
+    const store = new MemoryStore(10_000);
+    return () => store;
+  },
+  IndexedDbStore: () => {
+    const name = `tabs-${Math.random()}`;
+    return () => new IndexedDbStore(name);
+  },
+};
+
+for (const [kind, make] of Object.entries(kinds)) {
+  describe(`clients that share a ${kind}`, () => {
+    let node: TestNode;
+    let open: () => Store;
+    let first: Client;
+    let bob: Client;
+
+    beforeAll(async () => {
+      node = await TestNode.start({ 'auth.access_ttl': '22s', 'auth.refresh_grace': '0' });
+      open = make();
+      first = await person(node.url, { store: open() });
+      bob = await person(node.url);
+    });
+
+    afterAll(async () => {
+      await first.close();
+      await bob.close();
+      await node.finish();
+    });
+
+    /** Another tab. */
+    async function tab(fetcher = fetch): Promise<Client> {
+      const client = new Client({ url: node.url, WebSocket: Socket, store: open(), fetch: fetcher });
+      await client.start();
+      await until(() => client.state.name === 'online' && client.conversations.loaded);
+      return client;
+    }
+
+    it('each show every message once and in order, and one outbox', async () => {
+      const second = await tab();
+      const chat = await bob.conversations.open(idOf(first));
+      await until(() => first.conversations.get(chat.id) && second.conversations.get(chat.id));
+      const ears = [new Ear(first, chat.id), new Ear(second, chat.id)];
+      const texts: string[] = [];
+      const all = Array.from({ length: 60 }, (_, i) => {
+        const who = [bob, first, second][i % 3]!;
+        texts.push(`${i}`);
+        return who.messages.send(chat.id, `${i}`);
+      });
+      await Promise.all(all);
+      await until(() => ears.every((ear) => ear.seqs.length >= 60));
+      for (const ear of ears) {
+        expect(ear.seqs).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+        expect([...ear.texts].sort()).toEqual([...texts].sort());
+      }
+      await until(() => [first, second].every((c) => c.messages.outbox(chat.id).length === 0));
+      await second.close();
+    });
+
+    it('tell each other what was read and recalled', async () => {
+      const second = await tab();
+      const chat = await bob.conversations.open(idOf(first));
+      await bob.messages.send(chat.id, 'to be recalled');
+      await until(() => [first, second].every((c) => c.conversations.get(chat.id)!.unread > 0));
+      const latest = second.conversations.get(chat.id)!.latest_seq;
+      first.conversations.read(chat.id);
+      await until(() => second.conversations.get(chat.id)!.unread === 0);
+      const changed = Promise.all(
+        [first, second].map(
+          (c) =>
+            new Promise<void>((resolve) => {
+              c.on(
+                'changed',
+                (e) => e.messages.some((m) => m.seq === latest && m.status === 'recalled') && resolve(),
+              );
+            }),
+        ),
+      );
+      const { messages } = await bob.messages.window(chat.id, { count: 1 });
+      await bob.messages.recall(messages[0]!);
+      await changed;
+      await second.close();
+    });
+
+    it('use a refresh token once between them, though all want a new one at the same moment', async () => {
+      let refreshes = 0;
+      const counting: typeof fetch = (input, init) => {
+        if (String(input).endsWith('/api/auth/refresh')) refreshes++;
+        return fetch(input, init);
+      };
+      const tabs = await Promise.all([tab(counting), tab(counting), tab(counting)]);
+      const before = await first.auth.token();
+      // 22 s of life and 20 s kept in reserve: soon none is fresh
+      await until(async () => {
+        const tokens = await Promise.all(tabs.map((t) => t.auth.token()));
+        expect(new Set(tokens).size).toBe(1);
+        return tokens[0] !== before;
+      });
+      expect(refreshes).toBeLessThanOrEqual(1);
+      for (const t of tabs) expect((await t.users.me()).user.id).toBe(idOf(first));
+      for (const t of tabs) await t.close();
+    });
+
+    it('send what a closed one has left', async () => {
+      const chat = await bob.conversations.open(idOf(first));
+      const ear = new Ear(bob, chat.id);
+      const closing = await tab();
+      // never gets a socket again, so what it queues stays
+      closing['connection'].stop('spec');
+      await closing.messages.send(chat.id, 'left behind');
+      await until(() => first.messages.outbox(chat.id).length === 1);
+      expect(ear.texts).toEqual([]);
+      await closing.close();
+      await until(() => ear.texts.includes('left behind'));
+      await until(() => first.messages.outbox(chat.id).length === 0);
+    });
+
+    it('show after a reload what was there, without the network, and what came meanwhile, once', async () => {
+      const chat = await bob.conversations.open(idOf(first));
+      const reloaded = await tab();
+      await reloaded.close();
+      await first.close();
+      for (const text of ['while away 1', 'while away 2']) await bob.messages.send(chat.id, text);
+      await until(() => bob.messages.outbox(chat.id).length === 0);
+      let offline = true;
+      const patchy: typeof fetch = (input, init) =>
+        offline ? Promise.reject(new TypeError('no network')) : fetch(input, init);
+      class Patchy extends (Socket as unknown as typeof WebSocket) {
+        constructor(url: string, protocols: string[]) {
+          super(offline ? 'ws://127.0.0.1:1/' : url, protocols);
+        }
+      }
+      first = new Client({ url: node.url, WebSocket: Patchy as never, store: open(), fetch: patchy });
+      const ear = new Ear(first, chat.id);
+      await first.start();
+      await until(() => first.conversations.get(chat.id));
+      const { messages } = await first.messages.window(chat.id, { count: 5 });
+      expect(messages.length).toBe(5);
+      const last = messages[4]!.seq;
+      expect(ear.seqs).toEqual([]);
+      offline = false;
+      first.connect();
+      await until(() => {
+        if (first.state.retryAt) first.connect();
+        return ear.seqs.length >= 2;
+      });
+      expect(ear.seqs).toEqual([last + 1, last + 2]);
+      expect(ear.texts).toEqual(['while away 1', 'while away 2']);
+    });
+
+    it('are all signed out by the logout of one, and nothing of the user stays', async () => {
+      const second = await tab();
+      const gone = new Promise<void>((resolve) => {
+        second.on('profile', (profile) => profile ?? resolve());
+      });
+      await first.auth.logout();
+      await gone;
+      expect(second.state).toMatchObject({ name: 'signed-out', reason: 'logout' });
+      expect(second.conversations.list).toEqual([]);
+      const store = open();
+      await store.open();
+      expect(await store.read((tx) => tx.all('conversations'))).toEqual([]);
+      expect(await store.read((tx) => tx.get('meta', 'session'))).toBeUndefined();
+      await expect(second.users.me()).rejects.toMatchObject({ code: 'signed_out' });
+      await second.close();
+    });
+  });
+}
