@@ -104,11 +104,11 @@ export async function until<T>(
   check: () => T | Promise<T>,
   what = check.toString(),
   ms = 60_000,
-): Promise<T> {
+): Promise<Exclude<T, false | null | undefined>> {
   const till = Date.now() + ms;
   for (;;) {
     const value = await check();
-    if (value) return value;
+    if (value) return value as Exclude<T, false | null | undefined>;
     if (Date.now() > till) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
