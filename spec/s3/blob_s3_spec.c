@@ -1,5 +1,5 @@
-/* Files in a real S3 bucket: what blob.h promises of every store, and what S3 alone could break.
- * Run by tools/s3 with .., or by tools/test s3. */
+/* Files in a real S3 bucket: what S3 alone could break. What blob.h promises of every store:
+ * contract_s3_spec.c. Run by tools/s3 with .., or by tools/test s3. */
 #include "store.h"
 
 SPEC("a file that was put by its address is finished and read by another one") {
@@ -44,22 +44,6 @@ SPEC("a GET has the type and disposition of its address, ranges and an etag; HEA
     store_end();
 }
 
-SPEC("the first bytes are told with the look, of either name") {
-    store_new();
-    blob_object_t o = object(5, "image/png");
-    CHECK_INT(put(&o, "hello"), 200);
-    for (int i = 0; i < 2; i++) {
-        const stage_answer_t *a = asked((call_t){.verb = DO_LOOK, .o = &o, .head = 3});
-        CHECK_INT(found(a)->size, 5);
-        CHECK_TEXT(stage_body(a).at, stage_body(a).len, "hel");
-        a = asked((call_t){.verb = DO_LOOK, .o = &o, .head = 300});
-        CHECK_TEXT(stage_body(a).at, stage_body(a).len, "hello");
-        CHECK_INT(finish(&o, "")->err, ERR_OK);
-    }
-    drop(&o);
-    store_end();
-}
-
 SPEC("another type, size, method, name or part than the address says is refused") {
     store_new();
     blob_object_t o = object(5, "image/png"), other = object(5, "image/png");
@@ -97,38 +81,6 @@ SPEC("an address ends with its time") {
     CHECK_INT(http("GET", buf_slice(&b), "", SLICE(""))->status, 200);
     drop(&o);
     buf_free(&b);
-    store_end();
-}
-
-SPEC("what changed since the look is not finished; what is finished is not changed") {
-    store_new();
-    blob_object_t o = object(5, "image/png");
-    CHECK_INT(put(&o, "hello"), 200);
-    char etag[BLOB_ETAG_MAX];
-    strcpy(etag, found(look(&o))->etag);
-    CHECK_INT(put(&o, "jello"), 200);
-    CHECK_INT(finish(&o, etag)->err, ERR_STALE);
-    CHECK_INT(get(&o)->status, 404);
-    CHECK_INT(finish(&o, found(look(&o))->etag)->err, ERR_OK);
-    put(&o, "cello"); /* its address still has time */
-    CHECK(reads(&o, "jello"));
-    CHECK_INT(finish(&o, "")->err, ERR_OK);
-    CHECK(reads(&o, "jello"));
-    drop(&o);
-    store_end();
-}
-
-SPEC("a dropped file is gone under either name, and dropping again is fine") {
-    store_new();
-    blob_object_t o = object(5, "image/png");
-    CHECK_INT(put(&o, "hello"), 200);
-    CHECK_INT(drop(&o)->err, ERR_OK);
-    CHECK_INT(look(&o)->err, ERR_NOT_FOUND);
-    CHECK_INT(put(&o, "hello"), 200);
-    CHECK_INT(finish(&o, "")->err, ERR_OK);
-    CHECK_INT(drop(&o)->err, ERR_OK);
-    CHECK_INT(get(&o)->status, 404);
-    CHECK_INT(drop(&o)->err, ERR_OK);
     store_end();
 }
 
