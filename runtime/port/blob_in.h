@@ -3,9 +3,10 @@
  *
  * An engine is blocking code. Its functions run in one of files.threads threads; all calls for one
  * file run in the same thread one after the other, so an engine needs no lock for a file. Each call
- * ends by its deadline (blob_left_ms) and sooner once blob_stopping says so. Results are codes of
- * err.h, those that blob.h names; whatever else goes wrong is ERR_IO, with a log line that names
- * neither a key nor a signature. */
+ * ends by its deadline (blob_left_ms) and sooner once blob_stopping says so; finish may go on for a
+ * bounded while, so that who asks again finds it done. Results are codes of err.h, those that
+ * blob.h names; whatever else goes wrong is ERR_IO, with a log line that names neither a key nor a
+ * signature. */
 #pragma once
 #include "base/stat.h"
 #include "port/blob.h"

@@ -17,7 +17,7 @@
 #include <stdio.h>
 
 #define NAME_MAX_   32
-#define CALL_MS     30000 /* a request without a deadline */
+#define CALL_MS     30000 /* a request without a deadline; what finishing may take */
 #define TIDY_MS     5000  /* all of one tidy */
 #define TIDY_PAGE   100   /* names that one tidy looks at */
 #define TIDY_DROPS  20    /* things that one tidy removes */
@@ -239,6 +239,20 @@ static int join_parts(blob_thread_t *t, const blob_object_t *o) {
 
 /* --- finishing and dropping --- */
 
+static void bound(blob_thread_t *t, uint64_t ms) {
+    uint64_t most = runtime_fresh_ns(((const base_t *)t->base)->rt) + ms * 1000000;
+    if (t->deadline_ns > most)
+        t->deadline_ns = most;
+}
+
+/* The store may work on half a gigabyte for longer than anybody waits. The thread stays with it, so
+ * that who asks again finds the file finished instead of beginning anew. */
+static void stay(blob_thread_t *t) {
+    uint64_t least = runtime_fresh_ns(((const base_t *)t->base)->rt) + CALL_MS * UINT64_C(1000000);
+    if (t->deadline_ns < least)
+        t->deadline_ns = least;
+}
+
 static int copy_whole(blob_thread_t *t, const blob_object_t *o, slice_t etag) {
     char from[NAME_MAX_], to[NAME_MAX_];
     name_of(from, "up", o->id);
@@ -260,6 +274,7 @@ static int finish(blob_thread_t *t, const blob_object_t *o, slice_t etag, blob_f
     int err = look_finished(t, o, 0, out, &none);
     if (err != ERR_NOT_FOUND)
         return err;
+    stay(t);
     err = o->part_size ? join_parts(t, o) : copy_whole(t, o, etag);
     /* No such upload: perhaps it ended by a try whose answer was lost. */
     if (err != ERR_OK && !(err == ERR_NOT_FOUND && o->part_size))
@@ -272,12 +287,6 @@ static int finish(blob_thread_t *t, const blob_object_t *o, slice_t etag, blob_f
         s3_delete(conn_of(t), name); /* if not now, then tidy */
     }
     return there;
-}
-
-static void bound(blob_thread_t *t, uint64_t ms) {
-    uint64_t most = runtime_fresh_ns(((const base_t *)t->base)->rt) + ms * 1000000;
-    if (t->deadline_ns > most)
-        t->deadline_ns = most;
 }
 
 static int drop(blob_thread_t *t, const blob_object_t *o) {

@@ -91,6 +91,21 @@ SPEC("the store dies while it puts parts together: a clear error; the repeat suc
     proxy_end();
 }
 
+SPEC("who waits too short while the store copies is told so; the copy is not begun anew") {
+    through_proxy("PUT ");
+    atomic_store(&proxy->slow, true);
+    blob_object_t o = object(5, "image/png");
+    CHECK_INT(put(&o, "hello"), 200);
+    CHECK_INT(finish_soon(&o)->err, ERR_TIMEOUT);
+    atomic_store(&proxy->slow, false);
+    const blob_found_t *f = found(finish(&o, ""));
+    CHECK(f->finished && f->size == 5);
+    CHECK_INT(atomic_load(&proxy->lost_count), 1);
+    CHECK(reads(&o, "hello"));
+    drop(&o);
+    proxy_end();
+}
+
 /* --- what is the matter --- */
 
 static bool trouble_is(const char *words, bool want_wrong) {

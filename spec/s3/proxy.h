@@ -18,7 +18,8 @@ typedef struct proxy {
     pthread_t thread;
     char lost[64];     /* a request that begins so is passed on, its answer is not; .. */
     _Atomic bool dark; /* .. and from then on nothing is: the server was "killed" */
-    _Atomic int passed;
+    _Atomic bool slow; /* instead: its answer waits until this is false */
+    _Atomic int lost_count;
 } proxy_t;
 
 static int proxy_socket(uint16_t *port, int connect_to) {
@@ -73,15 +74,19 @@ static void proxy_pass(proxy_t *p, int from, char *room, size_t size) {
     if (len == 0)
         return;
     bool lose = *p->lost && strncmp(room, p->lost, strlen(p->lost)) == 0;
+    if (lose)
+        atomic_fetch_add(&p->lost_count, 1);
     int to = proxy_socket(&unused, p->to);
+    for (; lose && atomic_load(&p->slow); lose = atomic_load(&p->slow))
+        usleep(2000);
     proxy_close_after(room);
-    if (proxy_send(to, room, len))
+    char byte; /* a server that stops when its client is gone */
+    if (recv(from, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 0 && proxy_send(to, room, len))
         for (ssize_t n; (n = recv(to, room, size, 0)) > 0;)
             if (!lose && !proxy_send(from, room, (size_t)n))
                 break;
     if (lose)
         atomic_store(&p->dark, true);
-    atomic_fetch_add(&p->passed, 1);
     close(to);
 }
 
