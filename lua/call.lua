@@ -295,6 +295,14 @@ local function leave_both(ask, id)
     calls.leave(ask.callee, id)
 end
 
+-- One that failed while it was made rings nowhere.
+local function give_up(state, id)
+    local call = state.calls[id]
+    if not call or call.status == "ended" then return end
+    quietly(tell_ringing, call, SERVER, "call_ended", {reason = "cancelled"})
+    over(state, call, "cancelled", "failed")
+end
+
 local function start(state, req, ctx)
     local ask = start_request(req)
     local facts = facts_of(ask)
@@ -307,6 +315,7 @@ local function start(state, req, ctx)
     state.starting[id] = now() + STARTING_MS
     local ok, call, result = pcall(open, state, req, ask, facts, id, ctx.key)
     state.starting[id] = nil
+    if not ok then give_up(state, id) end
     if not ok or not call then leave_both(ask, id) end
     if not ok then error(call, 0) end
     return result

@@ -205,6 +205,21 @@ describe("calls", function()
             assert.has_error(function() call(lena, tom) end)
             assert.truthy(free())
         end)
+
+        it("that fails when one device rings already does not ring on, is not taken up again and leaves no record", function()
+            local tell = _G.push.device
+            _G.push.device = function(user, name, ...)
+                if name == "tom-2" then error("no push") end
+                tell(user, name, ...)
+            end
+            assert.has_error(function() call(lena, tom) end)
+            local p = w:pushed "signaling"
+            assert.same({"tom-1", "incoming_call", "tom-1", "call_ended"}, {p[1].device, p[1].data.action, p[2].device, p[2].data.action})
+            _G.push.device = tell
+            pass(40000)
+            w:run("call", "sweep", 0)
+            assert.same({{}, {}, true, 0, {"started", "ended failed"}}, {told(), w.posts, free(), w.states.call.live, w.results})
+        end)
     end)
 
     describe("accept", function()
