@@ -10,9 +10,9 @@ local function world(facts)
     w.answers = {
         store = {call_facts = {f}, call_blocked = {{blocked = f.blocked}}}, key = KEY, now = function() return w.now end,
         calls = {
-            enter = function(user, id)
+            enter = function(user, id, life_ms)
                 if w.in_call[user] and w.in_call[user] ~= id then return nil, w.in_call[user] end
-                w.in_call[user] = id
+                if life_ms > 0 then w.in_call[user] = id end
                 return w.devices[user]
             end,
             leave = function(user, id) if w.in_call[user] == id then w.in_call[user] = nil end end,
