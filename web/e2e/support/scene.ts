@@ -17,6 +17,7 @@ const flags = [
   '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE *.localhost, EXCLUDE localhost',
   '--use-fake-device-for-media-stream',
   '--use-fake-ui-for-media-stream',
+  '--allow-loopback-in-peer-connection',
 ];
 const pictures = join(root, 'build/test/browser');
 
