@@ -190,15 +190,21 @@ static void add_own(chat_stream_t *s, buf_t *list) {
     s->own_news = false;
 }
 
-static void add_acks(buf_t *list, const chat_acks_t *l) {
+/* What a save has to do besides noting that the device was seen. */
+enum { SAVE_ACKS = 1, SAVE_OWN = 2, SAVE_FORGET = 4 };
+
+static uint32_t add_acks(buf_t *list, const chat_acks_t *l) {
     for (uint32_t i = 0; i < l->count; i++)
         chat_list_add(list, l->at[i].conversation, l->at[i].seq, 0);
+    return l->count ? SAVE_ACKS : 0;
 }
 
-static void add_all_own(chat_t *ch, buf_t *list) {
+static uint32_t add_all_own(chat_t *ch, buf_t *list) {
+    uint32_t before = list->len;
     for (uint32_t i = 0; i < ch->stream_count; i++)
         if (ch->streams[i].own_news)
             add_own(&ch->streams[i], list);
+    return list->len > before ? SAVE_OWN : 0;
 }
 
 static void add_list(const chat_node_t *n, store_batch_t *batch, int op, int64_t user,
@@ -225,7 +231,8 @@ static void add_forget(const chat_node_t *n, store_batch_t *batch, int op, int64
     store_batch_add(n->store, batch, op, &params);
 }
 
-static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint32_t verb) {
+static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint32_t what,
+                 uint32_t verb) {
     const chat_node_t *n = chat_here(self)->node;
     int64_t now = actor_wall_ms(self);
     store_batch_t batch = {0};
@@ -234,12 +241,14 @@ static void save(actor_t *self, int64_t user, slice_t device, slice_t list, uint
     value_add_text(&params, device);
     value_add_int(&params, now);
     store_batch_add(n->store, &batch, n->op_seen, &params);
-    if (list.len > 2) {
+    if (what & SAVE_ACKS)
         add_list(n, &batch, n->op_save, user, device, list);
+    if (what & SAVE_OWN)
         add_list(n, &batch, n->op_save_own, user, device, list);
+    if (what & SAVE_FORGET) {
+        add_forget(n, &batch, n->op_forget_acks, user, now - MEMORY_MS);
+        add_forget(n, &batch, n->op_forget_devices, user, now - MEMORY_MS);
     }
-    add_forget(n, &batch, n->op_forget_acks, user, now - MEMORY_MS);
-    add_forget(n, &batch, n->op_forget_devices, user, now - MEMORY_MS);
     store_batch_run(n->store, self, &batch, 0, verb, 0);
 }
 
@@ -251,13 +260,14 @@ void ack_due(conn_t *c) {
         return;
     }
     buf_t *list = open_list(c);
-    add_acks(list, &ch->acks);
-    add_all_own(ch, list);
+    uint32_t what = add_acks(list, &ch->acks) | add_all_own(ch, list);
     buf_add_char(list, ']');
+    if (!ch->saved_once) /* a device that is new may be one too many */
+        what |= SAVE_FORGET;
     ch->saving = ch->acks;
     ch->acks = (chat_acks_t){0};
     ch->saved_once = ch->at_store = true;
-    save(c->self, c->user, slice_of(c->device), buf_slice(list), VERB_CHAT_SAVED);
+    save(c->self, c->user, slice_of(c->device), buf_slice(list), what, VERB_CHAT_SAVED);
 }
 
 void ack_saved(conn_t *c, const msg_t *m) {
@@ -274,7 +284,7 @@ void ack_saved(conn_t *c, const msg_t *m) {
 
 /* VERB_ACKED. */
 typedef struct handed {
-    uint32_t device_len, list_len;
+    uint32_t device_len, list_len, what;
     char bytes[];
 } handed_t;
 
@@ -282,11 +292,9 @@ void ack_hand_over(conn_t *c) {
     chat_t *ch = c->chat;
     slice_t device = slice_of(c->device);
     buf_t *list = open_list(c);
-    add_acks(list, &ch->saving);
-    add_acks(list, &ch->acks);
-    add_acks(list, &ch->claiming);
-    add_acks(list, &ch->claims);
-    add_all_own(ch, list);
+    uint32_t what = add_acks(list, &ch->saving) | add_acks(list, &ch->acks) |
+                    add_acks(list, &ch->claiming) | add_acks(list, &ch->claims) |
+                    add_all_own(ch, list);
     if (list->len == 1 && !ch->saved_once)
         return;
     buf_add_char(list, ']');
@@ -294,6 +302,7 @@ void ack_hand_over(conn_t *c) {
     handed_t *h = (handed_t *)m->data;
     h->device_len = (uint32_t)device.len;
     h->list_len = list->len;
+    h->what = what | SAVE_FORGET;
     memcpy(mempcpy(h->bytes, device.at, device.len), list->at, list->len);
     actor_send_key(c->self, KIND_INBOX, (uint64_t)c->user, m);
     list_free(&ch->acks);
@@ -302,7 +311,7 @@ void ack_hand_over(conn_t *c) {
 void chat_save_acks(actor_t *inbox, const msg_t *m, uint32_t reply_verb) {
     const handed_t *h = (const handed_t *)m->data;
     save(inbox, (int64_t)actor_key(inbox), (slice_t){h->bytes, h->device_len},
-         (slice_t){h->bytes + h->device_len, h->list_len}, reply_verb);
+         (slice_t){h->bytes + h->device_len, h->list_len}, h->what, reply_verb);
 }
 
 void ack_free(chat_t *ch) {
