@@ -89,6 +89,7 @@ describe('times', () => {
   it('say how long ago', () => {
     expect(ago(now - 10_000, now)).toBe('just now');
     expect(ago(now - 5 * 60_000, now)).toBe('5 minutes ago');
+    expect(ago(now - 5 * 60_000, now, 'short')).toMatch(/^5 min/);
     expect(ago(new Date(2026, 2, 9, 12).getTime(), now)).toBe('yesterday');
   });
 });
@@ -96,7 +97,7 @@ describe('times', () => {
 describe('numbers', () => {
   it('are written as the language has it', () => {
     expect(number(12345)).toBe('12,345');
-    expect(size(512)).toBe('512 byte');
+    expect(size(512)).toBe('512B');
     expect(size(1_250_000)).toBe('1.3 MB');
     expect(size(48_211)).toBe('48 kB');
   });

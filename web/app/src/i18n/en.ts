@@ -297,6 +297,7 @@ export const en = {
   'kind.cancelled': 'Cancelled call',
   'kind.recalledOwn': 'You recalled a message',
   'kind.recalled': '{name} recalled a message',
+  'kind.recalledSome': 'A message was recalled',
   'kind.unknown': 'This kind of message cannot be shown here',
 
   'chat.none': 'Choose a conversation',

@@ -86,7 +86,8 @@ export function size(bytes: number): string {
     return new Intl.NumberFormat(of, {
       style: 'unit',
       unit: units[at]!,
-      unitDisplay: 'short',
+      // A byte has no short name in some languages, but a narrow one in all.
+      unitDisplay: at === 0 ? 'narrow' : 'short',
       maximumFractionDigits: digits,
     });
   }).format(value);
@@ -137,12 +138,15 @@ export function fullTime(ms: number): string {
   return dates({ dateStyle: 'full', timeStyle: 'short' }).format(ms);
 }
 
-/** "5 minutes ago", "yesterday at 10:30"; for "last seen". */
-export function ago(ms: number, now = Date.now()): string {
+/** "5 minutes ago", "yesterday"; `short` is "5 min. ago". */
+export function ago(ms: number, now = Date.now(), style: 'long' | 'short' = 'long'): string {
   const minutes = Math.floor((now - ms) / 60_000);
   if (minutes < 1) return t('time.now');
   const of = tag();
-  const relative = cached(`r${of}`, () => new Intl.RelativeTimeFormat(of, { numeric: 'auto' }));
+  const relative = cached(
+    `r${of}${style}`,
+    () => new Intl.RelativeTimeFormat(of, { numeric: 'auto', style }),
+  );
   if (minutes < 60) return relative.format(-minutes, 'minute');
   const days = daysBetween(ms, now);
   if (days === 0) return relative.format(-Math.floor(minutes / 60), 'hour');

@@ -286,6 +286,7 @@ export const zh: Texts = {
   'kind.cancelled': '已取消的通话',
   'kind.recalledOwn': '你撤回了一条消息',
   'kind.recalled': '{name}撤回了一条消息',
+  'kind.recalledSome': '一条消息已撤回',
   'kind.unknown': '此类消息无法在这里显示',
 
   'chat.none': '选择一个会话',

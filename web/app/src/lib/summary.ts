@@ -8,10 +8,14 @@ interface Summed {
   sender_id?: number;
 }
 
-/** A message in one line, for lists, quotes and notifications. `name`: of who sent it, for what is said about them. */
+/** A message in one line, for lists, quotes and notifications. `name`: of who sent it, for what is said about them; '' while
+ * nobody knows it. */
 export function summary(message: Summed, own: boolean, name: string): string {
   const { body } = message;
-  if (message.status === 'recalled') return own ? t('kind.recalledOwn') : t('kind.recalled', { name });
+  if (message.status === 'recalled') {
+    if (own) return t('kind.recalledOwn');
+    return name ? t('kind.recalled', { name }) : t('kind.recalledSome');
+  }
   if (body.text) return body.text.text.slice(0, 200).replace(/\s+/g, ' ').trim();
   if (body.image) return t('kind.image');
   if (body.file) return body.file.filename;
