@@ -150,23 +150,33 @@ SPEC("that holds the error of another call in a pcall still differs") {
     stage_free();
 }
 
-SPEC("that fails, or never ends, is told as failed; the node goes on") {
+SPEC("that fails is told as failed; the node goes on") {
+    begin(SERVICE("a = function() return 1 end"), SERVICE("a = function() error('boom') end"));
+    CALL("a", 1, NULL, "1");
+    CHECK(looked_at(1));
+    CHECK_INT(count_of("failed"), 1);
+    CHECK(shows("\"what\":\"a fault\",\"live\":\"1\",\"shadow\":\"fault: lua/t.lua:1: boom\""));
+    CALL("a", 1, NULL, "1");
+    CHECK(looked_at(2));
+    stage_free();
+}
+
+#ifndef __SANITIZE_THREAD__ /* it holds the watchdog's signal back: see tools/test */
+SPEC("that never ends is ended and told as failed; the node goes on") {
     stage_new();
     stage_set("script.slice", "50ms");
     stage_set("script.hold", "50ms");
     begin_with(SERVICE("a = function() return 1 end, b = function() return 1 end"),
-               SERVICE("a = function() error('boom') end, b = function() while true do end end"));
-    CALL("a", 1, NULL, "1");
-    CHECK(looked_at(1));
-    CHECK(shows("\"what\":\"a fault\",\"live\":\"1\",\"shadow\":\"fault: lua/t.lua:1: boom\""));
+               SERVICE("a = function() return 1 end, b = function() while true do end end"));
     CALL("b", 1, NULL, "1");
-    CHECK(looked_at(2));
-    CHECK_INT(count_of("failed"), 2);
+    CHECK(looked_at(1));
+    CHECK_INT(count_of("failed"), 1);
     CHECK(shows("\"what\":\"it was ended\""));
     CALL("a", 1, NULL, "1");
-    CHECK(looked_at(3));
+    CHECK(looked_at(2));
     stage_free();
 }
+#endif
 
 SPEC("begins with the state that the serving version had") {
     begin(KEEPING("add = function(s, req) s.n = s.n + req.n return s.n end"),
