@@ -9,7 +9,8 @@
  * - inbox: actors woken by other threads: a stack that the owner takes whole.
  * - kept: tokens of actors that have no message now (sched.h).
  * - late: slow actors, whose last slice was too long. They wait until nobody else is ready, or as
- *   long as such a slice may be, so they have half of the worker at most, however many they are. */
+ *   long as such a slice may be, so they have half of the worker at most, however many they are.
+ * Who comes meanwhile waits behind one of them: so the watchdog looks at them sooner. */
 #include "base/clock.h"
 #include "sched/sim_in.h"
 
@@ -240,10 +241,15 @@ static actor_t *take_ready(worker_t *w) {
     return a;
 }
 
+static __attribute__((noinline)) actor_t *take_late(worker_t *w) {
+    watchdog_short(clock_ticks());
+    return list_take(&w->late, &w->late_tail);
+}
+
 /* NULL: nothing to run. Pinned and free ones take turns. */
 actor_t *queue_next(worker_t *w) {
     if (w->late && clock_ticks() - w->late_ticks > w->rt->ticks_late)
-        return list_take(&w->late, &w->late_tail);
+        return take_late(w);
     actor_t *a = w->next;
     w->next = NULL;
     if (w->chain == 0)
@@ -256,7 +262,7 @@ actor_t *queue_next(worker_t *w) {
         queue_push(w, a);
     w->chain = 0;
     a = take_ready(w);
-    return a ? a : list_take(&w->late, &w->late_tail);
+    return a || !w->late ? a : take_late(w);
 }
 
 /* Seq_cst on inbox: see worker_kick. */

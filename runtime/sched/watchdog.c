@@ -8,6 +8,7 @@
 #include <time.h>
 
 #define LIMIT_MS 5
+#define SHORT_US 1500
 #define AGAIN_US 1000 /* between two signals for the same slice */
 #define IDLE_MS  1000 /* without a slice: then the watchdog sleeps until one begins */
 /* The lowest ones are often taken by libraries and by valgrind. */
@@ -31,6 +32,27 @@ static _Atomic uint32_t limit_ms = LIMIT_MS;
 
 void watchdog_limit_set(uint32_t ms) {
     atomic_store_explicit(&limit_ms, ms, memory_order_relaxed);
+}
+
+/* What a short slice is pretended to be older than it is. */
+static uint64_t short_ticks(void) {
+    uint64_t limit_us = atomic_load_explicit(&limit_ms, memory_order_relaxed) * 1000ull;
+    return limit_us > SHORT_US ? (uint64_t)((double)(limit_us - SHORT_US) * clock_ticks_per_us())
+                               : 0;
+}
+
+void watchdog_short(uint64_t ticks) {
+    if (!atomic_load_explicit(&watch_mine.since, memory_order_relaxed))
+        return;
+    watch_mine.short_since = ticks - short_ticks();
+    watchdog_slice(watch_mine.short_since);
+}
+
+bool watchdog_early(void) {
+    uint64_t since = atomic_load_explicit(&watch_mine.since, memory_order_relaxed);
+    double limit_us = atomic_load_explicit(&limit_ms, memory_order_relaxed) * 1000.0;
+    return since && since == watch_mine.short_since &&
+           (double)(clock_ticks() - since - short_ticks()) < limit_us * clock_ticks_per_us();
 }
 
 /* In the thread that was meant, or (sent from outside of the process) in one that has no alarm. A

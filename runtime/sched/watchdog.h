@@ -26,7 +26,8 @@ typedef struct watch {
     void *volatile arg; /* for its own signal handler */
     _Atomic bool overdue;
     _Atomic bool sent; /* a signal is on its way: real-time ones queue, so there is one at most */
-    bool own;          /* the slice began with watchdog_enter */
+    uint64_t short_since; /* `since` of a slice that watchdog_short began */
+    bool own;             /* the slice began with watchdog_enter */
     bool shared;
     bool joined;
 } watch_t;
@@ -64,6 +65,12 @@ static inline void watchdog_next(uint64_t ticks) {
     if (atomic_load_explicit(&watch_mine.since, memory_order_relaxed))
         watchdog_slice(ticks);
 }
+
+/* The slice that begins now is of somebody whose last one was over the limit: it is looked at after
+ * 1.5 ms already, for others are to wait behind it even less. Workers only. */
+void watchdog_short(uint64_t ticks);
+/* This slice was looked at for that reason only: it is not as long as any may be. */
+bool watchdog_early(void);
 
 /* The slice of this worker is over the limit: who does many things in a row stops here. Never in
  * other threads. */

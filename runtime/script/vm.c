@@ -103,11 +103,13 @@ static void note_where(lua_State *L) {
 static bool look(lua_State *L, int level, bool yields) {
     vm_t *vm = vm_of(L);
     vm->alarmed = 0;
+    yields = yields && vm->preemptible && lua_isyieldable(L);
+    if (!yields && !vm->killed && watchdog_early())
+        return false; /* its time where it cannot be interrupted is as long as anybody's */
     if (!vm->killed)
         check_depth(L);
     if (!vm->killed)
         account(vm);
-    yields = yields && vm->preemptible && lua_isyieldable(L);
     if (!yields && !vm->killed)
         check_hold(vm);
     if (yields || (vm->killed && !vm->where[0]))
