@@ -50,7 +50,8 @@ export class CallCenter implements Calls {
   /** A frame of the server. */
   take(signal: Signal): void {
     if (signal.action === 'incoming_call') return this.incoming(signal);
-    if (this.current && this.current.id === signal.call_id) this.current.take(signal);
+    // without an id it is about a call whose reply has said the same already
+    if (signal.call_id && this.current?.id === signal.call_id) this.current.take(signal);
   }
 
   /** There is a socket again. */

@@ -16,6 +16,7 @@ export class TestNode {
   readonly dir = mkdtempSync(join(tmpdir(), 'parley-sdk-'));
   http = '';
   private child: ChildProcess | null = null;
+  private ending = false;
   private ports: Record<string, string> = { 'http.listen': '127.0.0.1:0', 'ws.listen': '127.0.0.1:0' };
 
   constructor(private conf: Record<string, string> = {}) {}
@@ -51,6 +52,10 @@ export class TestNode {
     const log = openSync(join(this.dir, 'log'), 'a');
     const child = spawn(binary, args, { stdio: ['ignore', 'pipe', log] });
     this.child = child;
+    this.ending = false;
+    child.on('exit', (code, signal) => {
+      if (!this.ending) console.error(`the node ended by itself: ${code ?? signal}\n${this.log()}`);
+    });
     const line = await new Promise<string>((resolve, reject) => {
       child.on('error', reject);
       child.on('exit', (code) => reject(new Error(`the node ended with ${code}\n${this.log()}`)));
@@ -79,6 +84,7 @@ export class TestNode {
   private async end(signal: NodeJS.Signals): Promise<void> {
     const child = this.child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    this.ending = true;
     const gone = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
     await gone;
