@@ -319,8 +319,8 @@ void conn_turn(net_conn_t *c) {
 /* --- the caller's side --- */
 
 void net_pause(net_conn_t *c, bool paused) {
-    if (paused == !!(c->flags & F_PAUSED))
-        return;
+    if (paused == !!(c->flags & F_PAUSED) || (c->flags & F_TOLD))
+        return; /* told: inside of `closed`, right before its end, it must not be pending again */
     c->flags ^= F_PAUSED;
     if (!paused)
         c->flags |= F_PARSE;

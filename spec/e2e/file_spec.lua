@@ -13,7 +13,7 @@ local LOST <const>, BAD_LINK <const> = {404, "not_found", "file not found"}, {40
 describe("a file", function()
     local n, lena, tom, mia, chat
     setup(function()
-        n = node.start {["files.stall"] = "400ms"}
+        n = node.start {["files.stall"] = "1500ms"}
         lena, tom, mia = n:person {display_name = "Lena"}, n:person(), n:person()
         chat = lena:chat(tom)
     end)
@@ -148,13 +148,13 @@ describe("a file", function()
         local a, b = begin(slow), begin(dead)
         b:send(bytes:sub(1, 10000))
         local began = P.now()
-        for i = 0, 19 do -- three times files.stall
-            a:send(bytes:sub(i * 1000 + 1, i * 1000 + 1000))
-            P.pause(60)
+        for i = 0, 39 do -- twice files.stall
+            a:send(bytes:sub(i * 500 + 1, i * 500 + 500))
+            P.pause(80)
         end
-        assert.truthy(P.now() - began > 1000)
+        assert.truthy(P.now() - began > 3000)
         assert.truthy(a:recv(4096, 5000):find("^HTTP/1.1 204 "))
-        local ended, said = attack.ended(b, 5000)
+        local ended, said = attack.ended(b, 10000)
         assert.same({true, ""}, {ended, said})
         a:close()
         b:close()
@@ -473,6 +473,36 @@ describe("a file", function()
             assert.same(GONE, code(lena:post("/api/files/multipart/" .. other .. "/complete")))
         end
         assert.equal(200, lena:delete(path).status)
+    end)
+
+    it("is the picture of a user or a group, told by a link that does not end, without any message", function()
+        local bytes = files.png(256, 256, 20000)
+        local function put(person, opt)
+            local t = files.ticket(person, opt or {bytes = bytes})
+            files.put(n, t.upload_url, opt and opt.bytes or bytes)
+            return t
+        end
+        local t = put(lena)
+        local r = lena:put("/api/users/me", {avatar_url = t.object_key})
+        assert.equal(200, r.status, r.body)
+        local url = r.json.data.user.avatar_url
+        assert.truthy(url:find("^/api/files/blob/" .. t.file_id .. "%?exp=%d+&sig=%x+$"), url)
+        assert.equal(bytes, n:api("GET", url).body)
+        assert.equal(url, tom:get("/api/users/" .. lena.id).json.data.avatar_url)
+        -- given back as it was told it is still the same
+        assert.equal(url, lena:put("/api/users/me", {display_name = "Lena", avatar_url = url}).json.data.user.avatar_url)
+
+        local group = lena:group({tom}, "Hikers")
+        local g = lena:put("/api/conversations/" .. group, {avatar_url = put(lena).object_key})
+        assert.truthy(g.json.data.avatar_url:find("&sig=", 1, true), g.body)
+
+        -- not those of others, no other kinds, nothing that is not there
+        assert.same({404, "file not found"}, {tom:put("/api/users/me", {avatar_url = t.object_key}).status,
+            tom:put("/api/users/me", {avatar_url = t.object_key}).json.error})
+        local text = put(lena, {bytes = "plain words", type = "text/plain", kind = "file", name = "a.txt"})
+        assert.equal(415, lena:put("/api/users/me", {avatar_url = text.object_key}).status)
+        assert.equal(404, lena:put("/api/users/me", {avatar_url = files.ticket(lena, {bytes = bytes}).object_key}).status)
+        assert.equal(url, lena:get("/api/users/me").json.data.user.avatar_url)
     end)
 
     it("signs with the secret only", function()
