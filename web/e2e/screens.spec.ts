@@ -1,0 +1,122 @@
+import type { BrowserContextOptions } from 'playwright-core';
+import { expect, it } from 'vitest';
+import { en } from '../app/src/i18n/en';
+import { serious } from './support/axe';
+import type { Person } from './support/person';
+import { scene } from './support/scene';
+
+// Every screen, as axe-core sees it, in both themes and on a wide and a narrow screen; and nothing is wider than the narrow one.
+const world = scene();
+
+const looks: Record<string, BrowserContextOptions> = {
+  'light, wide': { colorScheme: 'light' },
+  'dark, 360 pixels': { colorScheme: 'dark', viewport: { width: 360, height: 740 } },
+};
+
+/** A person with contacts, requests, a chat, a group with an announcement, a blocked one. */
+async function furnished(options: BrowserContextOptions): Promise<[Person, string[]]> {
+  const lena = await world.account('lena');
+  const [tom, mia, ida, pim] = await Promise.all(
+    ['tom', 'mia', 'ida', 'pim'].map((name) => world.account(name)),
+  );
+  await lena.befriend(tom!);
+  await lena.befriend(mia!);
+  await ida!.api('POST', '/api/contacts/apply', { target_user_id: lena.id, remark: 'We met at the lake' });
+  await lena.api('POST', '/api/blocks', { user_id: pim!.id });
+  const chat = await lena.chat(tom!);
+  await lena.say(chat, 'Are you coming on Saturday?');
+  const asked = await tom!.say(chat, 'Yes! See https://example.org/map for the way.');
+  await tom!.say(chat, 'And bring the red bag, please');
+  await tom!.api('POST', `/api/messages/${asked.id}/revoke`);
+  const group = await lena.group('Hiking', [tom!, mia!]);
+  await lena.api('PUT', `/api/conversations/${group}/announcement`, { text: 'We meet at nine.' });
+  await mia!.say(group, 'I am in');
+  const person = await world.signedIn(lena, options);
+  const paths = [
+    '/chat',
+    `/chat/${chat}`,
+    `/chat/${chat}/info`,
+    `/chat/${group}`,
+    `/chat/${group}/info`,
+    '/contacts',
+    '/contacts/add',
+    '/contacts/requests',
+    '/contacts/blocked',
+    '/contacts/group',
+    `/contacts/${tom!.id}`,
+    '/settings',
+    '/settings/profile',
+    '/settings/look',
+    '/settings/notifications',
+    '/settings/devices',
+    '/nothing/here',
+  ];
+  return [person, paths];
+}
+
+/** The page has drawn what it loads: no spinner, and nothing changed for a moment. */
+async function settled(person: Person): Promise<void> {
+  await person.page.waitForFunction(
+    () =>
+      new Promise((resolve) => {
+        const calm = () => resolve(document.querySelector('[aria-busy="true"]') === null);
+        let timer = setTimeout(calm, 400);
+        const watcher = new MutationObserver(() => {
+          clearTimeout(timer);
+          timer = setTimeout(calm, 400);
+        });
+        watcher.observe(document, { subtree: true, childList: true, characterData: true });
+      }),
+  );
+}
+
+for (const [look, options] of Object.entries(looks)) {
+  it(`have nothing that axe-core finds serious, signed in: ${look}`, async () => {
+    const [person, paths] = await furnished(options);
+    const found: string[] = [];
+    for (const path of paths) {
+      await person.page.goto(path);
+      await settled(person);
+      found.push(...(await serious(person.page)).map((fault) => `${path}: ${fault}`));
+      const wide = await person.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+      if (wide > 0) found.push(`${path}: ${wide} pixels wider than the screen`);
+    }
+    expect(found).toEqual([]);
+  });
+
+  it(`have nothing that axe-core finds serious, at the door: ${look}`, async () => {
+    const person = await world.visitor(options);
+    const found: string[] = [];
+    for (const path of ['/login', '/register', '/swagger']) {
+      await person.page.goto(path);
+      await settled(person);
+      found.push(...(await serious(person.page)).map((fault) => `${path}: ${fault}`));
+    }
+    expect(found).toEqual([]);
+  });
+}
+
+it('lead by keyboard alone from the door to a sent message', async () => {
+  const lena = await world.account('lena');
+  const tom = await world.account('tom');
+  const chat = await lena.chat(tom);
+  await tom.say(chat, 'hello there');
+  const { page, watch } = await world.visitor();
+  await page.getByLabel(en['login.username']).waitFor();
+  await page.keyboard.type(lena.name); // the first field has the focus
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('correct horse 9');
+  await page.keyboard.press('Enter');
+  await page.getByText('hello there').first().waitFor();
+  for (let i = 0; i < 30; i++) {
+    const on = await page.evaluate(() => document.activeElement?.getAttribute('href') ?? '');
+    if (on === `/chat/${chat}`) break;
+    await page.keyboard.press('Tab');
+  }
+  await page.keyboard.press('Enter');
+  await page.getByRole('textbox', { name: en['compose.label'], exact: true }).waitFor();
+  await page.keyboard.type('typed blindly');
+  await page.keyboard.press('Enter');
+  await expect.poll(async () => (await tom.history(chat, 0)).texts).toContain('typed blindly');
+  expect(watch.take()).toEqual([]);
+});
