@@ -216,7 +216,7 @@ static void slow(console_call_t *call, void *arg) {
         {"key", CONSOLE_INT},    {"verb", CONSOLE_INT},   {"messages", CONSOLE_INT},
         {"worker", CONSOLE_INT}, {"ended", CONSOLE_TIME}, {"what", CONSOLE_TEXT}};
     look_slow_t all[LOOK_SLOW];
-    size_t n = look_slow(console_runtime(call), all, NULL);
+    size_t n = look_slow(console_runtime(call), all);
     (void)arg;
     console_table(call, NULL, columns, sizeof columns / sizeof columns[0]);
     for (size_t i = 0; i < n; i++) {

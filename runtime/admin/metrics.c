@@ -101,11 +101,8 @@ void metrics_actors(runtime_t *rt, buf_t *out) {
     for (size_t i = 0; i < sizeof families / sizeof families[0]; i++)
         add_classes(out, all, n, families[i].name, families[i].type, families[i].help,
                     families[i].offset, families[i].scale);
-    uint64_t slow;
-    look_slow_t slices[LOOK_SLOW];
-    look_slow(rt, slices, &slow);
     metrics_family(out, "slow_slices_total", "counter", "slices of actors above 5 ms");
-    buf_addf(out, "parley_slow_slices_total %llu\n", (unsigned long long)slow);
+    buf_addf(out, "parley_slow_slices_total %llu\n", (unsigned long long)look_slow_seen(rt));
 }
 
 void metrics_each(void (*visit)(void *arg, const char *name, const char *label, int64_t value),

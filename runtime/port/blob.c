@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "port/blob_in.h"
+#include "port/kind.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,11 +13,9 @@ static const blob_engine_t *const engines[] = {&blob_file, &blob_s3};
 /* --- open, stop, close --- */
 
 static const blob_engine_t *engine_of(slice_t url) {
-    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++) {
-        size_t n = strlen(engines[i]->scheme);
-        if (url.len >= n && memcmp(url.at, engines[i]->scheme, n) == 0)
+    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++)
+        if (port_scheme(url, engines[i]->scheme, NULL))
             return engines[i];
-    }
     return NULL;
 }
 
@@ -34,7 +33,9 @@ blob_t *blob_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
     slice_t url = conf_text(conf, "files.url");
     const blob_engine_t *engine = engine_of(url);
     if (!engine) {
-        snprintf(fault, room, "files.url: begins with no kind of store known here (file:, s3:)");
+        /* an s3: URL may hold a secret */
+        port_unknown("files.url", (slice_t){NULL, 0},
+                     (const char *const[]){blob_file.scheme, blob_s3.scheme}, 2, fault, room);
         return NULL;
     }
     blob_t *b = pool_zalloc(sizeof *b);

@@ -1,35 +1,24 @@
-/* kv: see kv.h. The front: picks the back end by the URL and makes requests of calls. */
+/* kv: see kv.h. The front: opens the back end of the URL and makes requests of calls. */
 #include "port/kv.h"
 #include "base/err.h"
 #include "base/pool.h"
+#include "port/kind.h"
 #include "port/kv_in.h"
 
 struct kv {
     actor_ref_t ref;
 };
 
-static const struct {
-    const char *scheme;
-    actor_ref_t (*open)(runtime_t *rt, const conf_t *conf);
-} kinds[] = {{"memory:", kv_memory}};
+static const port_kind_t kinds[] = {{"memory:", kv_memory}};
 
 kv_t *kv_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
-    slice_t url = conf_text(conf, "kv.url");
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        size_t n = strlen(kinds[i].scheme);
-        if (url.len < n || memcmp(url.at, kinds[i].scheme, n) != 0)
-            continue;
-        kv_t *kv = pool_zalloc(sizeof *kv);
-        kv->ref = kinds[i].open(rt, conf);
-        if (!actor_ref_eq(kv->ref, ACTOR_NONE))
-            return kv;
-        snprintf(fault, room, "kv: no room for its actor (actors.max)");
-        kv_close(kv);
+    actor_ref_t ref =
+        port_open(rt, conf, "kv.url", kinds, sizeof kinds / sizeof kinds[0], fault, room);
+    if (actor_ref_eq(ref, ACTOR_NONE))
         return NULL;
-    }
-    snprintf(fault, room, "kv.url: '%.*s' begins with no kind of kv known here (memory:)",
-             (int)url.len, url.at);
-    return NULL;
+    kv_t *kv = pool_zalloc(sizeof *kv);
+    kv->ref = ref;
+    return kv;
 }
 
 void kv_close(kv_t *kv) {

@@ -4,6 +4,7 @@
 #include "port/store.h"
 #include "base/err.h"
 #include "base/pool.h"
+#include "port/kind.h"
 #include "port/store_in.h"
 #include <assert.h>
 #include <stdatomic.h>
@@ -12,13 +13,9 @@
 static const store_engine_t *const engines[] = {&store_sqlite};
 
 static const store_engine_t *find_engine(slice_t url, slice_t *place) {
-    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++) {
-        size_t n = strlen(engines[i]->scheme);
-        if (url.len >= n && memcmp(url.at, engines[i]->scheme, n) == 0) {
-            *place = (slice_t){url.at + n, url.len - n};
+    for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++)
+        if (port_scheme(url, engines[i]->scheme, place))
             return engines[i];
-        }
-    }
     return NULL;
 }
 
@@ -33,8 +30,7 @@ store_t *store_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room)
     slice_t url = conf_text(conf, "store.url"), place;
     const store_engine_t *engine = find_engine(url, &place);
     if (!engine) {
-        snprintf(fault, room, "store.url: '%.*s' begins with no kind of store known here (sqlite:)",
-                 (int)url.len, url.at);
+        port_unknown("store.url", url, (const char *const[]){store_sqlite.scheme}, 1, fault, room);
         return NULL;
     }
     store_t *s = pool_zalloc(sizeof *s);

@@ -1,35 +1,24 @@
-/* stream: see stream.h. The front: picks the back end by the URL and makes requests of calls. */
+/* stream: see stream.h. The front: opens the back end of the URL and makes requests of calls. */
 #include "port/stream.h"
 #include "base/err.h"
 #include "base/pool.h"
+#include "port/kind.h"
 #include "port/stream_in.h"
 
 struct stream {
     actor_ref_t ref;
 };
 
-static const struct {
-    const char *scheme;
-    actor_ref_t (*open)(runtime_t *rt, const conf_t *conf);
-} kinds[] = {{"memory:", stream_memory}};
+static const port_kind_t kinds[] = {{"memory:", stream_memory}};
 
 stream_t *stream_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
-    slice_t url = conf_text(conf, "stream.url");
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        size_t n = strlen(kinds[i].scheme);
-        if (url.len < n || memcmp(url.at, kinds[i].scheme, n) != 0)
-            continue;
-        stream_t *s = pool_zalloc(sizeof *s);
-        s->ref = kinds[i].open(rt, conf);
-        if (!actor_ref_eq(s->ref, ACTOR_NONE))
-            return s;
-        snprintf(fault, room, "stream: no room for its actor (actors.max)");
-        stream_close(s);
+    actor_ref_t ref =
+        port_open(rt, conf, "stream.url", kinds, sizeof kinds / sizeof kinds[0], fault, room);
+    if (actor_ref_eq(ref, ACTOR_NONE))
         return NULL;
-    }
-    snprintf(fault, room, "stream.url: '%.*s' begins with no kind of stream known here (memory:)",
-             (int)url.len, url.at);
-    return NULL;
+    stream_t *s = pool_zalloc(sizeof *s);
+    s->ref = ref;
+    return s;
 }
 
 void stream_close(stream_t *s) {

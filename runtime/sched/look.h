@@ -135,8 +135,8 @@ typedef struct look_slow {
     int64_t wall_ms;      /* when it ended */
     char note[LOOK_NOTE]; /* what the class said by actor_slice_note, or "" */
 } look_slow_t;
-/* Longest first. *seen (may be NULL): how many there were since the runtime was made. */
-size_t look_slow(runtime_t *rt, look_slow_t out[LOOK_SLOW], uint64_t *seen);
+size_t look_slow(runtime_t *rt, look_slow_t out[LOOK_SLOW]); /* longest first */
+uint64_t look_slow_seen(runtime_t *rt); /* how many there were since the runtime was made */
 
 /* --- limits of the scheduler --- */
 typedef struct look_limit {

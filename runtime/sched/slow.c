@@ -75,7 +75,15 @@ static int longest_first(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-size_t look_slow(runtime_t *rt, look_slow_t out[LOOK_SLOW], uint64_t *seen) {
+uint64_t look_slow_seen(runtime_t *rt) {
+    struct slow_list *s = rt->slow;
+    pthread_mutex_lock(&s->lock);
+    uint64_t seen = s->seen;
+    pthread_mutex_unlock(&s->lock);
+    return seen;
+}
+
+size_t look_slow(runtime_t *rt, look_slow_t out[LOOK_SLOW]) {
     struct slow_list *s = rt->slow;
     int64_t now_ms = rt->conf.wall_ms(rt->conf.arg);
     size_t n = 0;
@@ -83,8 +91,6 @@ size_t look_slow(runtime_t *rt, look_slow_t out[LOOK_SLOW], uint64_t *seen) {
     for (uint32_t i = 0; i < s->count; i++)
         if (now_ms - s->at[i].wall_ms <= HOUR_MS)
             out[n++] = s->at[i];
-    if (seen)
-        *seen = s->seen;
     pthread_mutex_unlock(&s->lock);
     qsort(out, n, sizeof *out, longest_first);
     return n;

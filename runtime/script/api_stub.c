@@ -30,22 +30,10 @@ static void stub(lua_State *L, const char *module, const char *name) {
     vm_define(L, module, name);
 }
 
-static void stub_module(lua_State *L, const char *module) {
-    const char *names[32];
-    int count = 0, top = lua_gettop(L);
-    vm_module(L, module);
-    if (lua_istable(L, -1))
-        for (lua_pushnil(L); lua_next(L, top + 1) && count < 32; lua_pop(L, 1))
-            names[count++] = lua_tostring(L, -2);
-    lua_settop(L, top); /* the names live on in the module's table */
-    for (int i = 0; i < count; i++)
-        stub(L, module, names[i]);
-}
-
 void api_stub_define(lua_State *L) {
     const script_t *s = host_of(L)->script;
     for (int i = 0; api_world_modules[i]; i++)
-        stub_module(L, api_world_modules[i]);
+        vm_each_name(L, api_world_modules[i], stub);
     for (int i = 0; api_world_globals[i]; i++)
         stub(L, NULL, api_world_globals[i]);
     for (size_t i = 0; i < s->function_count; i++)

@@ -164,18 +164,11 @@ static void wrap(lua_State *L, const char *module, const char *name) {
     lua_settop(L, function - 1);
 }
 
-static void wrap_module(lua_State *L, const char *module) {
-    const char *names[32];
-    int count = 0, top = lua_gettop(L);
+static void wrap_name(lua_State *L, const char *module, const char *name) {
     vm_module(L, module);
-    if (lua_istable(L, -1))
-        for (lua_pushnil(L); lua_next(L, top + 1) && count < 32; lua_pop(L, 1))
-            names[count++] = lua_tostring(L, -2);
-    for (int i = 0; i < count; i++) {
-        lua_getfield(L, top + 1, names[i]);
-        wrap(L, module, names[i]);
-    }
-    lua_settop(L, top);
+    lua_getfield(L, -1, name);
+    wrap(L, module, name);
+    lua_pop(L, 1);
 }
 
 /* Log lines and conf are no part of what is compared. */
@@ -187,7 +180,7 @@ void record_define(lua_State *L) {
     const script_t *s = host_of(L)->script;
     for (int i = 0; api_world_modules[i]; i++)
         if (!is_quiet(api_world_modules[i]))
-            wrap_module(L, api_world_modules[i]);
+            vm_each_name(L, api_world_modules[i], wrap_name);
     for (int i = 0; api_world_globals[i]; i++) {
         if (is_quiet(api_world_globals[i]))
             continue;

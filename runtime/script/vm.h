@@ -43,6 +43,11 @@ void *vm_host(lua_State *L);
 void vm_define(lua_State *L, const char *module, const char *name);
 /* Pushes the table of a module, nil if there is none. Before vm_seal. */
 void vm_module(lua_State *L, const char *module);
+/* Calls f for each name of a module, whatever f defines meanwhile: f(L, module, name). More than
+ * VM_NAMES are an error. Before vm_seal. */
+#define VM_NAMES 64
+void vm_each_name(lua_State *L, const char *module,
+                  void (*f)(lua_State *L, const char *module, const char *name));
 /* Files that were required are forgotten: the next require reads them again. */
 void vm_forget(lua_State *L);
 /* Freezes globals and modules; after it files may be loaded. Inside vm_call. */

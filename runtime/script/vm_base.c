@@ -117,6 +117,23 @@ void vm_module(lua_State *L, const char *module) {
     lua_remove(L, -2);
 }
 
+void vm_each_name(lua_State *L, const char *module,
+                  void (*f)(lua_State *L, const char *module, const char *name)) {
+    const char *names[VM_NAMES];
+    int count = 0, top = lua_gettop(L);
+    vm_module(L, module);
+    if (lua_istable(L, -1))
+        for (lua_pushnil(L); lua_next(L, top + 1); lua_pop(L, 1)) {
+            if (count == VM_NAMES)
+                luaL_error(L, "%s has more than %d names", module, VM_NAMES);
+            names[count++] = lua_tostring(L, -2);
+        }
+    lua_settop(L, top + 1); /* the names live on in the module's table */
+    for (int i = 0; i < count; i++)
+        f(L, module, names[i]);
+    lua_settop(L, top);
+}
+
 void vm_forget(lua_State *L) {
     lua_newtable(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &vm_key_loaded);

@@ -27,24 +27,19 @@ static int nothing(lua_State *L) {
     (void)L;
     return 0;
 }
-static const script_function_t names[] = {{"token", "pair", (void *)nothing, NULL},
-                                          {"token", "read", (void *)nothing, NULL},
-                                          {"login", "revoke", (void *)nothing, NULL},
-                                          {"sockets", "kick", (void *)nothing, NULL},
-                                          {"push", "users", (void *)nothing, NULL},
-                                          {"conversation", "changed", (void *)nothing, NULL},
-                                          {"push", "device", (void *)nothing, NULL},
-                                          {"presence", "drop", (void *)nothing, NULL},
-                                          {"calls", "enter", (void *)nothing, NULL},
-                                          {"calls", "turn", (void *)nothing, NULL},
-                                          {"calls", "started", (void *)nothing, NULL},
-                                          {"calls", "ended", (void *)nothing, NULL},
-                                          {"calls", "leave", (void *)nothing, NULL},
-                                          {"calls", "refused", (void *)nothing, NULL},
-                                          {"login", "disable", (void *)nothing, NULL},
-                                          {"login", "enable", (void *)nothing, NULL},
-                                          {"presence", "online", (void *)nothing, NULL},
-                                          {"conversation", "post", (void *)nothing, NULL}};
+#define NAME(module, name)                                                                         \
+    { module, name, (void *)nothing, NULL }
+static const script_function_t names[] = {
+    NAME("token", "pair"),        NAME("token", "read"),    NAME("login", "revoke"),
+    NAME("login", "disable"),     NAME("login", "enable"),  NAME("sockets", "kick"),
+    NAME("push", "users"),        NAME("push", "device"),   NAME("conversation", "changed"),
+    NAME("conversation", "post"), NAME("presence", "drop"), NAME("presence", "online"),
+    NAME("calls", "enter"),       NAME("calls", "leave"),   NAME("calls", "turn"),
+    NAME("calls", "started"),     NAME("calls", "ended"),   NAME("calls", "refused"),
+    NAME("files", "path"),        NAME("files", "id"),      NAME("files", "put_url"),
+    NAME("files", "get_url"),     NAME("files", "body"),    NAME("files", "begin"),
+    NAME("files", "parts"),       NAME("files", "look"),    NAME("files", "finish"),
+    NAME("files", "drop")};
 #define NAMES names, sizeof names / sizeof *names
 
 /* Verifies a service with this spec; gives the faults. */
