@@ -80,11 +80,25 @@ export class IndexedDbStore implements Store {
     this.db = await answer(request);
     // a newer version of the page, or somebody who deletes it, must not wait for us
     this.db.onversionchange = () => void this.close();
+    // a browser may end it by itself: the next transaction opens it again
+    this.db.onclose = () => void this.close();
+  }
+
+  private async begin(mode: IDBTransactionMode): Promise<IDBTransaction> {
+    const tables = [...TABLES, MESSAGES];
+    await this.open();
+    try {
+      return this.db!.transaction(tables, mode);
+    } catch {
+      // it has been closed without a word
+      await this.close();
+      await this.open();
+      return this.db!.transaction(tables, mode);
+    }
   }
 
   private async run<T>(mode: IDBTransactionMode, fn: (tx: Tx) => Promise<T>): Promise<T> {
-    await this.open();
-    const transaction = this.db!.transaction([...TABLES, MESSAGES], mode);
+    const transaction = await this.begin(mode);
     const ended = new Promise<void>((resolve, reject) => {
       transaction.oncomplete = () => resolve();
       transaction.onabort = () => reject(transaction.error ?? new Error('the transaction was undone'));

@@ -30,6 +30,8 @@ const CLAIM_MS = 15_000;
 const TICK_MS = 5000;
 /** Whether these were done is not known, and after so many tries it never will be. */
 const OPEN_TRIES = 10;
+/** Conversations that are sent to at the same time: what a server allows one socket is soon used up. */
+const PUMPS = 8;
 /** Bytes of a frame beside its content. */
 const FRAME_REST = 1024;
 
@@ -210,9 +212,16 @@ export class Outbox {
   private async load(): Promise<void> {
     const rows = await this.store.read((tx) => tx.all<OutboxRow>('outbox'));
     const names = new Set(rows.map((row) => row.client_msg_id));
-    for (const name of [...this.rows.keys()])
-      if (!names.has(name) && !this.sent.has(name)) this.rows.delete(name);
-    for (const row of rows) if (!this.sent.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
+    for (const name of [...this.rows.keys()]) {
+      if (names.has(name) || this.sent.has(name)) continue;
+      this.rows.delete(name);
+      this.uploading.get(name)?.abort();
+    }
+    for (const row of rows) {
+      // of what is one's own the store may be a step behind
+      const own = row.owner === this.self && this.rows.has(row.client_msg_id);
+      if (!own && !this.sent.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
+    }
   }
 
   /** Claims anew what is one's own, and what nobody claims. */
@@ -246,9 +255,13 @@ export class Outbox {
     for (const row of this.rows.values()) {
       if (row.conversation_id === conversation && row.state === 'uploading') void this.upload(row);
     }
-    if (this.pumping.has(conversation) || !this.connection.online) return;
+    const idle = !this.pumping.has(conversation) && this.pumping.size < PUMPS;
+    if (!idle || !this.connection.online || !this.first(conversation)) return;
     this.pumping.add(conversation);
-    void this.pump(conversation).finally(() => this.pumping.delete(conversation));
+    void this.pump(conversation).finally(() => {
+      this.pumping.delete(conversation);
+      this.run();
+    });
   }
 
   private async pump(conversation: number): Promise<void> {
