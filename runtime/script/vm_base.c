@@ -1,6 +1,7 @@
-/* vm_base: the base functions scripts get, frozen globals and require. pcall, xpcall and
- * setmetatable are our own: the first two let the error of a killed slice pass, the last refuses
- * metamethods that run outside of any slice (PITFALLS.md, Lua). */
+/* vm_base: the base functions scripts get, frozen globals and require. pcall, xpcall, getmetatable
+ * and setmetatable are our own: the first two let the error of a killed slice pass, the others know
+ * frozen tables, and the last refuses metamethods that run outside of any slice (PITFALLS.md, Lua).
+ */
 #include "script/vm_open.h"
 #include <ctype.h>
 #include <lualib.h>
@@ -57,12 +58,38 @@ static int base_xpcall(lua_State *L) {
 }
 
 /* --- metatables --- */
+static int refuse_write(lua_State *L) {
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
+    return luaL_error(L, "globals are frozen: '%s' (a local is missing?)", name);
+}
+
+/* By freeze: told by its __newindex, so that the metatables of some twenty modules need not say it
+ * once more by a __metatable: 48 bytes each. */
+static bool is_frozen(lua_State *L, int index) {
+    if (luaL_getmetafield(L, index, "__newindex") == LUA_TNIL)
+        return false;
+    bool is = lua_tocfunction(L, -1) == refuse_write;
+    lua_pop(L, 1);
+    return is;
+}
+
+static int base_getmetatable(lua_State *L) {
+    luaL_checkany(L, 1);
+    if (is_frozen(L, 1))
+        lua_pushboolean(L, 0);
+    else if (!lua_getmetatable(L, 1))
+        lua_pushnil(L);
+    else
+        luaL_getmetafield(L, 1, "__metatable"); /* if there is none the metatable stays on top */
+    return 1;
+}
+
 static int base_setmetatable(lua_State *L) {
     static const char *const refused[] = {"__gc", "__mode"};
     luaL_checktype(L, 1, LUA_TTABLE);
     if (!lua_isnoneornil(L, 2))
         luaL_checktype(L, 2, LUA_TTABLE);
-    if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
+    if (is_frozen(L, 1) || luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL)
         return luaL_error(L, "cannot change a protected metatable");
     for (size_t i = 0; lua_istable(L, 2) && i < 2; i++) {
         lua_pushstring(L, refused[i]);
@@ -76,21 +103,15 @@ static int base_setmetatable(lua_State *L) {
 }
 
 /* --- frozen tables --- */
-static int refuse_write(lua_State *L) {
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "?";
-    return luaL_error(L, "globals are frozen: '%s' (a local is missing?)", name);
-}
 
 /* Replaces the table on top by an empty one that reads through to it and refuses writes. */
 static void freeze(lua_State *L) {
     lua_newtable(L);
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 2);
     lua_pushvalue(L, -3);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, refuse_write);
     lua_setfield(L, -2, "__newindex");
-    lua_pushboolean(L, 0);
-    lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, -2);
     lua_remove(L, -2);
 }
@@ -256,11 +277,12 @@ static int open_late(lua_State *L) {
 }
 
 void vm_open_base(lua_State *L) {
-    static const char *const base[] = {"assert",   "error",  "ipairs",       "next",   "pairs",
-                                       "rawequal", "rawget", "rawlen",       "select", "tonumber",
-                                       "tostring", "type",   "getmetatable", NULL};
+    static const char *const base[] = {"assert",   "error",  "ipairs", "next",   "pairs",
+                                       "rawequal", "rawget", "rawlen", "select", "tonumber",
+                                       "tostring", "type",   NULL};
     static const luaL_Reg own[] = {{"pcall", base_pcall},
                                    {"xpcall", base_xpcall},
+                                   {"getmetatable", base_getmetatable},
                                    {"setmetatable", base_setmetatable},
                                    {"require", vm_require},
                                    {NULL, NULL}};

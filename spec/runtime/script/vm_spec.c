@@ -97,7 +97,15 @@ SPEC("freezes globals, modules and the methods of strings") {
         HOLDS("string.format = 1", "globals are frozen");
         HOLDS("getmetatable('').__index = 1", "attempt to index a boolean");
         GIVES("return getmetatable(string)", "false");
+        GIVES("return getmetatable(_ENV)", "false");
         HOLDS("setmetatable(string, {})", "protected");
+        HOLDS("setmetatable(_ENV, {})", "protected");
+        GIVES("return getmetatable('') == false and getmetatable({}) == nil and getmetatable(1) == "
+              "nil",
+              "true");
+        GIVES("local m = {__metatable = 7} return getmetatable(setmetatable({}, m))", "7");
+        GIVES("local m = {__newindex = {}} return getmetatable(setmetatable({}, m)) == m", "true");
+        HOLDS("getmetatable()", "value expected");
         GIVES("return ('x'):rep(3) .. #('ab') .. ('%d'):format(7)", "xxx27");
     }
 }
