@@ -70,8 +70,12 @@ static void *open_store(runtime_t *rt, const conf_t *conf, slice_t url, char *fa
         snprintf(fault, room, "files: libcurl does not start");
         return NULL;
     }
-    s3_t *s3 = s3_open(url, conf_text(conf, "files.s3_key"), conf_text(conf, "files.s3_secret"),
-                       conf_text(conf, "files.s3_token"), fault, room);
+    const s3_conf_t c = {.url = url,
+                         .key = conf_text(conf, "files.s3_key"),
+                         .secret = conf_text(conf, "files.s3_secret"),
+                         .token = conf_text(conf, "files.s3_token"),
+                         .ca = conf_text(conf, "files.s3_ca")};
+    s3_t *s3 = s3_open(&c, fault, room);
     if (!s3)
         return NULL;
     base_t *b = pool_alloc(sizeof *b);

@@ -5,9 +5,11 @@
 #include "port/s3_in.h"
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
 #include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 typedef struct reading {
     s3_t *s3;
@@ -181,12 +183,25 @@ static bool read_key(const reading_t *r, const char *name, slice_t value, char *
     return true;
 }
 
-s3_t *s3_open(slice_t url, slice_t key, slice_t secret, slice_t token, char *fault, size_t room) {
+static bool read_ca(const reading_t *r, slice_t path) {
+    char *ca = r->s3->ca;
+    if (path.len >= sizeof r->s3->ca)
+        path.len = 0;
+    keep(ca, path);
+    if (!*ca || access(ca, R_OK) == 0)
+        return true;
+    snprintf(r->fault, r->room, "files.s3_ca: %.300s: %s", ca, strerror(errno));
+    return false;
+}
+
+s3_t *s3_open(const s3_conf_t *conf, char *fault, size_t room) {
     s3_t *s = pool_zalloc(sizeof *s);
     reading_t r = {.s3 = s, .fault = fault, .room = room};
-    bool ok = read_url(&r, url) && read_key(&r, "files.s3_key", key, s->key, sizeof s->key) &&
-              read_key(&r, "files.s3_secret", secret, s->secret, sizeof s->secret) &&
-              (token.len == 0 || read_key(&r, "files.s3_token", token, s->token, sizeof s->token));
+    bool ok = read_url(&r, conf->url) && read_ca(&r, conf->ca) &&
+              read_key(&r, "files.s3_key", conf->key, s->key, sizeof s->key) &&
+              read_key(&r, "files.s3_secret", conf->secret, s->secret, sizeof s->secret) &&
+              (conf->token.len == 0 ||
+               read_key(&r, "files.s3_token", conf->token, s->token, sizeof s->token));
     if (ok)
         return s;
     s3_close(s);
@@ -239,9 +254,10 @@ const char *s3_trouble(const s3_t *s, bool *wrong) {
     static const char *const words[] = {NULL,
                                         NULL,
                                         "the store does not answer",
+                                        "the store's certificate is not trusted",
                                         "there is no such bucket",
                                         "the store refuses the key",
                                         "the store is in another region or place"};
-    *wrong = state > S3_UNREACHABLE;
+    *wrong = state >= S3_NO_BUCKET;
     return words[state];
 }

@@ -17,8 +17,12 @@ typedef struct s3 s3_t;
 /* url: s3://BUCKET[/PREFIX][?endpoint=URL&region=NAME&style=path|host&public=URL]. endpoint: where
  * the node reaches the store (preset: Amazon's); public: where clients reach it (preset: the same).
  * style: the bucket stands in the path or in front of the host's name (preset: host for Amazon's,
- * path else). token: of temporary keys; may be empty. NULL with a line in fault. No network. */
-s3_t *s3_open(slice_t url, slice_t key, slice_t secret, slice_t token, char *fault, size_t room);
+ * path else). token: of temporary keys; may be empty. ca: PEM file of the certificates that the
+ * store's is checked against (empty: the system's). NULL with a line in fault. No network. */
+typedef struct s3_conf {
+    slice_t url, key, secret, token, ca;
+} s3_conf_t;
+s3_t *s3_open(const s3_conf_t *conf, char *fault, size_t room);
 void s3_close(s3_t *s);
 
 /* Adds an address for `method` on an object, for from_s until until_s (7 days at most). The query

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "base/stat.h"
 #include "port/s3_in.h"
 #include "port/s3_xml.h"
 #include <stdio.h>
@@ -172,6 +173,8 @@ static void set_up(s3_conn_t *c, const s3_ask_t *ask, const char *url, long time
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, should_end);
     curl_easy_setopt(curl, CURLOPT_XFERINFODATA, c);
     curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    if (*c->s3->ca)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, c->s3->ca);
     if (strcmp(ask->method, "HEAD") == 0)
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     if (*ask->method == 'P') { /* PUT, POST: with a body, may it be empty */
@@ -219,7 +222,10 @@ static CURLcode try_once(s3_conn_t *c, const s3_ask_t *ask, uint32_t left_ms) {
     set_up(c, ask, url.at, left_ms < TRY_MS ? (long)left_ms : (long)TRY_MS);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, list);
     CURLcode code = curl_easy_perform(c->curl);
+    curl_off_t took_us = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &a->status);
+    curl_easy_getinfo(c->curl, CURLINFO_TOTAL_TIME_T, &took_us);
+    stat_observe(HIST_S3, (uint64_t)took_us);
     curl_slist_free_all(list);
     buf_free(&url);
     buf_free(&lines);
@@ -237,7 +243,7 @@ static bool code_is(const s3_answer_t *a, const char *code) {
 static bool may_help(CURLcode code, const s3_answer_t *a) {
     if (code != CURLE_OK)
         return !a->too_long && code != CURLE_ABORTED_BY_CALLBACK &&
-               code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_URL_MALFORMAT;
+               code != CURLE_PEER_FAILED_VERIFICATION && code != CURLE_SSL_CACERT_BADFILE;
     return a->status == 500 || a->status == 502 || a->status == 503 || a->status == 504 ||
            a->status == 429;
 }
@@ -310,6 +316,8 @@ static int of_curl(const s3_ask_t *ask, CURLcode code, const s3_answer_t *a) {
 }
 
 static s3_state_t state_of(CURLcode code, const s3_answer_t *a) {
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+        return S3_UNTRUSTED;
     if (code != CURLE_OK || a->status >= 500 || a->status == 0)
         return S3_UNREACHABLE;
     if ((a->status == 404 && !*a->code) || code_is(a, "NoSuchBucket"))
@@ -361,6 +369,7 @@ int s3_exchange(s3_conn_t *c, const s3_ask_t *ask) {
             return ERR_GONE;
         if (left == 0)
             return ERR_TIMEOUT;
+        stat_add(STAT_S3_AGAIN, tries > 0);
         code = try_once(c, ask, left);
         if (code == CURLE_OK && !learnt && learn_clock(c)) {
             learnt = true;
@@ -371,5 +380,8 @@ int s3_exchange(s3_conn_t *c, const s3_ask_t *ask) {
     }
     if (ask->counts)
         note_state(c, code);
-    return code == CURLE_OK ? of_status(ask, &c->answer) : of_curl(ask, code, &c->answer);
+    int err = code == CURLE_OK ? of_status(ask, &c->answer) : of_curl(ask, code, &c->answer);
+    bool failed = err == ERR_IO || err == ERR_TIMEOUT || err == ERR_BUSY;
+    stat_add(failed ? STAT_S3_FAILED : STAT_S3_OK, 1);
+    return err;
 }

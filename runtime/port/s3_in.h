@@ -18,6 +18,7 @@ typedef enum s3_state {
     S3_UNKNOWN,
     S3_FINE,
     S3_UNREACHABLE, /* no answer, or none of S3's */
+    S3_UNTRUSTED,
     S3_NO_BUCKET,
     S3_REFUSED,  /* the keys, or what they may do */
     S3_ELSEWHERE /* another region or endpoint */
@@ -26,7 +27,7 @@ typedef enum s3_state {
 struct s3 {
     s3_side_t inside, outside;
     char bucket[64], prefix[256], region[65];
-    char key[129], secret[257], token[4097];
+    char key[129], secret[257], token[4097], ca[1024];
     _Atomic int state;       /* s3_state_t; relaxed: told, nothing hangs on it */
     _Atomic int64_t skew_ms; /* the store's clock minus ours, once it mattered; relaxed */
 };

@@ -1,6 +1,7 @@
 /* Files in a real S3 bucket when something is wrong: the store dies in the middle of a call, is
  * down, has no such bucket, refuses the keys; and the addresses it may be reached at. Run by
  * tools/s3 with .., or by tools/test s3. */
+#include "port/s3.h"
 #include "proxy.h"
 #include "store.h"
 
@@ -141,6 +142,43 @@ SPEC("no such bucket, wrong keys, no store at all: said in words, and no request
     CHECK(trouble_is("does not answer", false));
     CHECK(failed(finish_soon(&o)->err));
     store_end();
+}
+
+/* --- a clock that is wrong --- */
+
+static int64_t wrong_clock(void *arg) {
+    return clock_wall_ms() + *(const int64_t *)arg;
+}
+static uint32_t enough(void *arg) {
+    (void)arg;
+    return 20000;
+}
+static bool never(void *arg) {
+    (void)arg;
+    return false;
+}
+
+SPEC("a clock that is hours off does not matter: the store's time is learnt, for addresses too") {
+    static const int64_t hours[] = {-3, 5};
+    for (int i = 0; i < 2; i++) {
+        char fault[256];
+        int64_t off = hours[i] * 3600000, from = (clock_wall_ms() + off) / 1000;
+        const s3_conf_t conf = {slice_of(given("URL")), slice_of(given("KEY")),
+                                slice_of(given("SECRET")), SLICE(""), SLICE("")};
+        s3_t *s3 = s3_open(&conf, fault, sizeof fault);
+        s3_conn_t *c = s3_conn_open(s3, &(s3_host_t){wrong_clock, enough, never, &off});
+        s3_object_t o;
+        buf_t url = {0};
+        log_level_set(LOG_ERROR + 1);
+        CHECK_INT(s3_head(c, "f/none", &o), ERR_NOT_FOUND);
+        s3_address(s3, "PUT", "f/clock", NULL, 0, NULL, 0, from, from + 60, &url);
+        CHECK_INT(http("PUT", buf_slice(&url), "Content-Type:", SLICE("x"))->status, 200);
+        CHECK_INT(s3_head(c, "f/clock", &o), ERR_OK);
+        CHECK_INT(s3_delete(c, "f/clock"), ERR_OK);
+        buf_free(&url);
+        s3_conn_close(c);
+        s3_close(s3);
+    }
 }
 
 /* --- addresses --- */

@@ -171,11 +171,12 @@ describe("a node", function()
 end)
 
 -- A server of the spec's own, on one port, that can be killed and started again.
-describe("the store killed in the middle of complete", function()
+describe("a store of the spec's own", function()
     local dir, port, server, program
-    local function start()
-        server = assert(P.spawn({program, "--port", "127.0.0.1:" .. port, "--quiet", "-a", KEY, "-s", SECRET, "posix", "--sidecar",
-            dir .. "/facts", dir .. "/files"}, dir .. "/log"))
+    local function start(...)
+        local args = {program, "--port", "127.0.0.1:" .. port, "--quiet", "-a", KEY, "-s", SECRET, ...}
+        for _, word in ipairs {"posix", "--sidecar", dir .. "/facts", dir .. "/files"} do args[#args + 1] = word end
+        server = assert(P.spawn(args, dir .. "/log"))
         assert(node.eventually(function()
             local s = P.connect("127.0.0.1", port)
             if s then s:close() end
@@ -198,7 +199,7 @@ describe("the store killed in the middle of complete", function()
         P.rmtree(dir)
     end)
 
-    it("gives a clear error or none; the repeat succeeds, there is one message with the whole file", function()
+    it("killed in the middle of complete: a clear error or none; the repeat succeeds, there is one message with the whole file", function()
         local n = node.start(conf {["files.url"] = "s3://parley-specs?endpoint=http://127.0.0.1:" .. port, ["script.timeout"] = "1500ms"})
         local lena, tom = n:person(), n:person()
         local chat = lena:chat(tom)
@@ -225,6 +226,29 @@ describe("the store killed in the middle of complete", function()
             assert.equal(bytes, at(r.json.data.body.file.url, "GET").body)
         end
         assert.equal(7, #tom:history(chat))
+        n:finish()
+    end)
+
+    it("with TLS is spoken to if its certificate is trusted, else the node says so", function()
+        server:kill(9)
+        server:wait(5000)
+        local cert, key = dir .. "/cert.pem", dir .. "/key.pem"
+        assert(os.execute(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
+            .. "-out %s -keyout %s 2>/dev/null"):format(cert, key)))
+        start("--cert", cert, "--key", key)
+        local url = "s3://parley-specs?endpoint=https://localhost:" .. port
+        local n = node.start(conf {["files.url"] = url, ["files.s3_ca"] = cert})
+        assert.truthy(node.eventually(function() return n:log():find("parley%-specs at https://localhost:%d+ answers") end, 20000))
+        local lena = n:person()
+        local r = lena:post("/api/files/multipart", {filename = "a.bin", content_type = "application/zip", size_bytes = 10})
+        assert.equal(200, r.status, r.body)
+        local t = files.ticket(lena, {bytes = files.png(1, 1)})
+        assert.truthy(t.upload_url:find("https://localhost:" .. port .. "/parley-specs/up/", 1, true))
+        local calls = n:api("GET", "/metrics").body:match('parley_s3_calls_total{result="ok"} (%d+)')
+        assert.truthy(tonumber(calls) >= 2)
+        n:finish()
+        n = node.start(conf {["files.url"] = url})
+        assert.truthy(node.eventually(function() return select(2, ready(n)) == "the store's certificate is not trusted" end, 20000))
         n:finish()
     end)
 end)

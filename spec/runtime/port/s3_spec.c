@@ -34,6 +34,11 @@ static bool ends(void *arg) {
     return atomic_load(&stopping);
 }
 
+static s3_t *opened(const char *url, const char *key, const char *secret, char *why, size_t room) {
+    const s3_conf_t c = {slice_of(url), slice_of(key), slice_of(secret), SLICE(""), SLICE("")};
+    return s3_open(&c, why, room);
+}
+
 /* Each answer once, the last one again and again. */
 static void begin(int count, const char *const *answers) {
     char url[256], fault[256];
@@ -43,7 +48,7 @@ static void begin(int count, const char *const *answers) {
     memcpy(fake->answers, answers, (size_t)count * sizeof *answers);
     snprintf(url, sizeof url, "s3://bucket/pre?endpoint=http://127.0.0.1:%u&region=eu-1",
              fake->port);
-    s3 = s3_open(slice_of(url), SLICE("key"), SLICE("secret"), SLICE(""), fault, sizeof fault);
+    s3 = opened(url, "key", "secret", fault, sizeof fault);
     if (!s3)
         abort();
     conn = s3_conn_open(s3, &host);
@@ -75,7 +80,7 @@ static char fault[256];
 static const char *address(const char *url) {
     static char out[1024];
     buf_t b = {0};
-    s3_t *s = s3_open(slice_of(url), SLICE("key"), SLICE("secret"), SLICE(""), fault, sizeof fault);
+    s3_t *s = opened(url, "key", "secret", fault, sizeof fault);
     if (!s)
         return fault;
     s3_address(s, "GET", "f/1", NULL, 0, NULL, 0, 1760000000, 1760000060, &b);
@@ -122,10 +127,17 @@ SPEC("says what is wrong with a URL, and with keys") {
           "files.url: style=host needs a host with a name, which 127.0.0.1 is not");
     LEADS("s3://my.files",
           "files.url: a bucket with a dot needs style=path: no certificate fits its host");
-    CHECK(!s3_open(SLICE("s3://files"), SLICE(""), SLICE("x"), SLICE(""), fault, sizeof fault));
+    CHECK(!opened("s3://files", "", "x", fault, sizeof fault));
     CHECK_TEXT(fault, strlen(fault), "files.s3_key is missing");
-    CHECK(!s3_open(SLICE("s3://files"), SLICE("x"), SLICE("a b"), SLICE(""), fault, sizeof fault));
+    CHECK(!opened("s3://files", "x", "a b", fault, sizeof fault));
     CHECK_TEXT(fault, strlen(fault), "files.s3_secret holds a blank or a control character");
+}
+
+SPEC("says that a file of certificates is not there") {
+    const s3_conf_t c = {SLICE("s3://files"), SLICE("k"), SLICE("s"), SLICE(""),
+                         SLICE("/no/ca.pem")};
+    CHECK(!s3_open(&c, fault, sizeof fault));
+    CHECK_TEXT(fault, strlen(fault), "files.s3_ca: /no/ca.pem: No such file or directory");
 }
 
 /* --- calls --- */
