@@ -68,6 +68,9 @@ static void take(conn_t *c, msg_t *m) {
     case VERB_FILE_STALL:
         file_message(c, m);
         break;
+    case VERB_FILE_WARM:
+        net_file_warm(c->net);
+        break;
     case VERB_IGNORED:
         break;
     case MSG_STOP:
@@ -117,6 +120,11 @@ static void on_room(actor_t *self, void *state, net_conn_t *net) {
     conn_resume(c, PAUSE_QUEUE);
     if (c->welcomed && !c->closing)
         chat_room(c);
+}
+
+static void on_cold(actor_t *self, void *state, net_conn_t *net, int fd, uint64_t off) {
+    (void)self, (void)net;
+    file_cold(state, fd, off);
 }
 
 static void count_close(uint16_t code) {
@@ -207,6 +215,7 @@ static const net_handler_t handler = {
     .message = on_message,
     .frame = on_frame,
     .room = on_room,
+    .cold = on_cold,
     .closed = on_closed,
 };
 

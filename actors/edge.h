@@ -48,6 +48,7 @@ enum edge_verb {
     VERB_FILE_CREDIT,
     VERB_FILE_WRITTEN,
     VERB_FILE_STALL,
+    VERB_FILE_WARM, /* bytes of a file being sent are in memory */
     VERB_IGNORED
 };
 
@@ -191,8 +192,9 @@ bool file_link_ok(conn_t *c, slice_t id);
 void file_head(conn_t *c, const http_request_t *req);
 void file_body(conn_t *c, slice_t bytes, bool last);
 void file_message(conn_t *c, msg_t *m);
-void file_drop(conn_t *c, struct http_file *f); /* its request is over */
-void file_redirect(conn_t *c);                  /* row 49 */
+void file_drop(conn_t *c, struct http_file *f);  /* its request is over */
+void file_redirect(conn_t *c);                   /* row 49 */
+void file_cold(conn_t *c, int fd, uint64_t off); /* net's cold callback */
 
 /* --- api_files.c --- */
 const script_function_t *files_functions(size_t *count);

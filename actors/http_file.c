@@ -4,6 +4,7 @@
 #include "actors/http_file.h"
 #include "base/text.h"
 #include "port/value.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <strings.h>
 
@@ -232,6 +233,18 @@ static void download_open(conn_t *c, msg_t *m) {
     r->fd = -1;
     http_answer_file(c, f->status, f->content_type, headers_of(f), fd, (uint64_t)f->off,
                      (uint64_t)f->len);
+}
+
+/* The worker goes on with others while a thread of the port reads. */
+void file_cold(conn_t *c, int fd, uint64_t off) {
+    edge_t *e = edge_at(c)->edge;
+    int copy = e->blob ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) {
+        net_file_warm(c->net);
+        return;
+    }
+    stat_add(STAT_FILES_COLD, 1);
+    blob_warm(e->blob, c->self, fd, copy, (int64_t)off, FILE_ASK_MS, VERB_FILE_WARM, 0);
 }
 
 /* --- row 49 --- */

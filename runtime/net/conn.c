@@ -227,7 +227,7 @@ static void begin_linger(net_conn_t *c) {
     tell_closed(c);
     release(c);
     c->phase = PHASE_LINGER;
-    c->flags &= ~(uint32_t)(F_FINISH | F_ABOVE | F_PARSE | F_HELD);
+    c->flags &= ~(uint32_t)(F_FINISH | F_ABOVE | F_PARSE | F_HELD | F_COLD);
     timer_put(c, TIMER_STALL);
 }
 
@@ -294,7 +294,7 @@ static void settle(net_conn_t *c) {
             timer_put(c, TIMER_NONE);
     }
     c->flags &= ~(uint32_t)(F_MOVED | F_NEW);
-    if (c->head && !(c->flags & F_BLOCKED))
+    if (c->head && !(c->flags & (F_BLOCKED | F_COLD)))
         conn_pend(c); /* its budget of this turn is used up */
     if (!(c->flags & F_ABORT))
         conn_transport(c)->watch(c, conn_takes(c));
@@ -308,12 +308,35 @@ void conn_turn(net_conn_t *c) {
     }
     if ((c->flags & (F_FINISH | F_ABORT)) == F_FINISH)
         begin_linger(c);
-    if (!(c->flags & F_ABORT) && c->head && !(c->flags & F_BLOCKED) && !conn_transport(c)->send(c))
+    if (!(c->flags & (F_ABORT | F_BLOCKED | F_COLD)) && c->head && !conn_transport(c)->send(c))
         conn_cut(c);
     if (!(c->flags & F_ABORT))
         settle(c);
     if ((c->flags & F_ABORT) && !(c->flags & F_PENDING))
         conn_destroy(c);
+}
+
+/* --- files that are not in memory --- */
+
+static void on_cold(actor_t *self, void *state, void *arg) {
+    net_conn_t *c = arg;
+    c->worker->net->handler->cold(self, state, c, c->head->fd, c->head->file_off);
+}
+
+bool conn_cold(net_conn_t *c) {
+    if (!c->worker->net->handler->cold || (c->flags & F_TOLD))
+        return false;
+    c->flags |= F_COLD;
+    enter(c, on_cold, c);
+    return true;
+}
+
+void net_file_warm(net_conn_t *c) {
+    if (!(c->flags & F_COLD) || (c->flags & F_TOLD))
+        return;
+    c->flags &= ~(uint32_t)F_COLD;
+    c->flags |= F_WARM;
+    conn_pend(c);
 }
 
 /* --- the caller's side --- */

@@ -44,6 +44,10 @@ typedef struct net_handler {
     /* Output fell below the soft mark after it had been above, or the peer acknowledged everything.
      */
     void (*room)(actor_t *self, void *state, net_conn_t *c);
+    /* Bytes from off on of a file being sent (net_respond_file) are not in memory: the handler has
+     * NET_FILE_PIECE of them read elsewhere, then calls net_file_warm; fd is net's. May be NULL:
+     * then the worker waits for the disk. */
+    void (*cold)(actor_t *self, void *state, net_conn_t *c, int fd, uint64_t off);
     /* The socket is gone (code: the WebSocket close code seen or sent, 1006 for a cut, 0 for plain
      * HTTP). Once. */
     void (*closed)(actor_t *self, void *state, net_conn_t *c, uint16_t code);
@@ -78,6 +82,8 @@ void net_respond(net_conn_t *c, int status, slice_t headers, block_t *body, bool
  * Takes fd. */
 void net_respond_file(net_conn_t *c, int status, slice_t headers, int fd, uint64_t off,
                       uint64_t len);
+#define NET_FILE_PIECE (256 * 1024)
+void net_file_warm(net_conn_t *c);
 /* Answers 101 and turns the connection into a WebSocket; protocol "" = none. Bytes that came with
  * the handshake follow as messages. */
 void net_upgrade(net_conn_t *c, slice_t accept_key, slice_t protocol, uint32_t max_message);

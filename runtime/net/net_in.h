@@ -50,7 +50,9 @@ enum {
     F_FILE = 32768,      /* a file is queued */
     F_TLS = 65536,
     F_TLS_UP = 131072, /* its handshake is done */
-    F_GIVEN = 262144   /* neither: net->given */
+    F_GIVEN = 262144,  /* neither: net->given */
+    F_COLD = 524288,   /* the next bytes of its file are being read into memory */
+    F_WARM = 1048576   /* they have been: do not ask again before some were sent */
 };
 #define F_ENDING (F_ABORT | F_FINISH)
 
@@ -174,6 +176,10 @@ static inline const transport_t *conn_transport(const net_conn_t *c) {
         return c->flags & F_GIVEN ? c->worker->net->given : &tls_transport;
     return &plain_transport;
 }
+
+/* The next bytes of the file in front are not in memory. true: the handler has them read and calls
+ * net_file_warm; false: there is nobody to ask. */
+bool conn_cold(net_conn_t *c);
 
 /* --- out.c: the output queue --- */
 struct out_node {

@@ -128,6 +128,7 @@ void out_sent(net_conn_t *c, size_t len) {
 
 void out_file_sent(net_conn_t *c, size_t len) {
     c->flags |= F_MOVED;
+    c->flags &= ~(uint32_t)F_WARM;
     c->head->file_off += len;
     c->head->file_len -= len;
     if (c->head->file_len == 0)

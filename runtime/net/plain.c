@@ -10,11 +10,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define LEAD_MAX   1024         /* an unfinished rest up to here is put in front of what comes */
-#define IOVS       64           /* of one sendmsg */
-#define SENDS      8            /* of one socket in one turn */
-#define FILE_PIECE (256 * 1024) /* of one sendfile */
-#define DRAINS     64           /* reads of a socket that broke */
+#define LEAD_MAX 1024 /* an unfinished rest up to here is put in front of what comes */
+#define IOVS     64   /* of one sendmsg */
+#define SENDS    8    /* of one socket in one turn */
+#define DRAINS   64   /* reads of a socket that broke */
 
 /* The library's recv and send are cancellation points: two locked operations a call in a program
  * with threads. Nobody cancels ours. */
@@ -134,10 +133,26 @@ static ssize_t send_bytes(net_conn_t *c, size_t *want) {
     return sendmsg(c->fd, &m, flags);
 }
 
+/* One byte without waiting for the disk. What the file system cannot say counts as there. */
+static bool in_memory(int fd, uint64_t at) {
+    char byte;
+    struct iovec v = {&byte, 1};
+    return preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) >= 0 || errno != EAGAIN;
+}
+
+/* Its first and its last page stand for the piece: files come into memory from their front. */
+static bool is_cold(const net_conn_t *c, const out_node_t *n, size_t len) {
+    return !(c->flags & F_WARM) &&
+           !(in_memory(n->fd, n->file_off) && in_memory(n->fd, n->file_off + len - 1));
+}
+
+/* 0: not now. */
 static ssize_t send_file(net_conn_t *c, size_t *want) {
     out_node_t *n = c->head;
     off_t off = (off_t)n->file_off;
-    *want = n->file_len < FILE_PIECE ? (size_t)n->file_len : FILE_PIECE;
+    *want = n->file_len < NET_FILE_PIECE ? (size_t)n->file_len : NET_FILE_PIECE;
+    if (is_cold(c, n, *want) && conn_cold(c))
+        return 0;
     ssize_t sent = sendfile(c->fd, n->fd, &off, *want);
     if (sent == 0)
         errno = EIO; /* the file became shorter: the answer cannot be finished */
@@ -145,7 +160,7 @@ static ssize_t send_file(net_conn_t *c, size_t *want) {
 }
 
 static bool send_some(net_conn_t *c) {
-    for (int i = 0; i < SENDS && c->head && !(c->flags & F_BLOCKED); i++) {
+    for (int i = 0; i < SENDS && c->head && !(c->flags & (F_BLOCKED | F_COLD)); i++) {
         size_t want;
         bool file = out_is_file(c->head);
         ssize_t n = file ? send_file(c, &want) : send_bytes(c, &want);

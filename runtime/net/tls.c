@@ -5,6 +5,7 @@
  * reads nor stops watching (a busy loop). */
 #include "base/log.h"
 #include "net/net_in.h"
+#include <errno.h>
 #include <libwebsockets.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -13,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define RECORD    16384 /* of TLS */
@@ -223,9 +225,19 @@ void tls_event(net_conn_t *c, uint32_t events) {
         epoll_ctl(c->worker->epoll, EPOLL_CTL_DEL, c->fd, NULL); /* seen when it is read again */
 }
 
-static size_t gather_file(out_node_t *n, char *room) {
+/* 0: it cannot be read, or (F_COLD) not now. A record that is tried again must not be shorter. */
+static size_t gather_file(net_conn_t *c, out_node_t *n, char *room) {
     size_t len = n->file_len < RECORD ? (size_t)n->file_len : RECORD;
-    ssize_t got = pread(n->fd, room, len, (off_t)n->file_off);
+    struct iovec v = {room, len};
+    ssize_t got = -1;
+    if (!(c->flags & F_WARM)) {
+        got = preadv2(n->fd, &v, 1, (off_t)n->file_off, RWF_NOWAIT);
+        bool cold = got < 0 ? errno == EAGAIN : (size_t)got < len;
+        if (cold && conn_cold(c))
+            return 0;
+    }
+    if (got < 0 || (size_t)got < len)
+        got = pread(n->fd, room, len, (off_t)n->file_off);
     return got > 0 ? (size_t)got : 0;
 }
 
@@ -260,9 +272,11 @@ static bool send_some(net_conn_t *c) {
     char *room = c->worker->rbuf; /* free at the end of a turn */
     if (!c->wsi || !SSL_is_init_finished(lws_get_ssl(c->wsi)))
         return false;
-    for (int i = 0; i < SENDS && c->head && !(c->flags & F_BLOCKED); i++) {
+    for (int i = 0; i < SENDS && c->head && !(c->flags & (F_BLOCKED | F_COLD)); i++) {
         bool file = out_is_file(c->head);
-        size_t len = file ? gather_file(c->head, room) : gather(c, room);
+        size_t len = file ? gather_file(c, c->head, room) : gather(c, room);
+        if (c->flags & F_COLD)
+            break;
         int n = len ? write_record(c, room, len) : -1;
         if (n < 0)
             return false;

@@ -747,6 +747,21 @@ describe("the store of files", function()
         n:finish()
     end)
 
+    it("sends a file that is not in memory without holding a worker", function()
+        local n = node.start()
+        local lena = n:person()
+        local bytes = files.noise(3 << 20)
+        local media = files.send(lena, lena:chat(n:person()), {bytes = bytes, type = "application/x", name = "n"})
+        local path = ("%s/files/kept/%02x/%d"):format(n.dir, media.file_id & 255, media.file_id)
+        os.execute(("dd if=%s iflag=nocache count=0 2>/dev/null"):format(path)) -- out of memory, where the kernel lets it go
+        local p = io.popen("fincore -nb -o RES " .. path)
+        local left = math.tointeger(tonumber(p:read("a"))) or 0
+        p:close()
+        assert.truthy(n:api("GET", media.url).body == bytes)
+        assert.truthy(left > 0 or attack.metric(n, "files_cold_total") > 0)
+        n:finish()
+    end)
+
     it("costs a bounded buffer for a large file, and the others do not notice", function()
         local n = node.start()
         local lena = n:person()
