@@ -1,10 +1,10 @@
-import { defineAsyncComponent, type Component } from 'vue';
+import type { Component } from 'vue';
 import PaneLoading from '../layout/PaneLoading.vue';
+import { later as part } from '../lib/later';
 import type { Route } from './index';
 
 // All addresses. What is not the chat itself is loaded when somebody goes there.
-const later = (load: () => Promise<{ default: Component }>) =>
-  defineAsyncComponent({ loader: load, loadingComponent: PaneLoading, delay: 150 });
+const later = (load: () => Promise<{ default: Component }>) => part(load, PaneLoading);
 
 const Chats = later(() => import('../screens/chats/ChatList.vue'));
 const Chat = later(() => import('../screens/chats/ChatPane.vue'));
