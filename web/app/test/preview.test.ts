@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { kindOf, limits, pixelsIn, scaled } from '../src/lib/preview';
+import { fits, kindOf, limits, pixelsIn, scaled } from '../src/lib/preview';
 
 const bytes = (text: string, length = 64) => {
   const all = new Uint8Array(length);
@@ -23,6 +23,13 @@ describe('the kind of a file', () => {
 });
 
 describe('the size of a picture', () => {
+  it.each([
+    [30_000, 30_000, false],
+    [1000, 16_385, false],
+    [1000, 16_384, true],
+    [7071, 7071, true],
+    [7072, 7072, false],
+  ])('%i x %i is decoded: %s', (width, height, yes) => expect(fits({ width, height })).toBe(yes));
   it('is read from its first bytes', () => {
     expect(pixelsIn(bytes('89 50 4e 47 d a 1a a 0 0 0 d 49 48 44 52 0 0 2 80 0 0 1 e0'))).toEqual({
       width: 640,

@@ -353,6 +353,7 @@ export const en = {
   'compose.files': 'Files to send',
   'compose.tooLong': 'This is too long for one message.',
   'compose.tooLarge': '{name} is too large. At most {size}.',
+  'compose.tooWide': '{name} has too many pixels. At most {n} megapixels.',
   'compose.empty': '{name} is empty.',
   'compose.tooMany': 'At most {n} files at once.',
   'compose.muted': 'You have been muted until {when}.',

@@ -342,6 +342,7 @@ export const zh: Texts = {
   'compose.files': '待发送的文件',
   'compose.tooLong': '内容过长，无法作为一条消息发送。',
   'compose.tooLarge': '{name} 太大，最大 {size}。',
+  'compose.tooWide': '{name} 的像素太多，最多 {n} 百万像素。',
   'compose.empty': '{name} 是空文件。',
   'compose.tooMany': '一次最多 {n} 个文件。',
   'compose.muted': '你已被禁言，{when}解除。',

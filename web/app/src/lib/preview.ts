@@ -20,8 +20,8 @@ export const limits: Record<Kind, number> = {
 const pictures = /^image\/(png|jpeg|gif|webp)$/i;
 const longest = 320;
 const patienceMs = 8000;
-/** Above this a picture is not decoded here: it could take all memory there is. */
-const mostPixels = 60_000_000;
+/** What the server takes of a picture. One that says it has more is not decoded here either: it could take all memory there is. */
+export const most = { megapixels: 50, side: 16_384 } as const;
 
 export function kindOf(type: string, bytes: number): Kind {
   const kind: Kind = pictures.test(type)
@@ -85,9 +85,20 @@ export function pixelsIn(bytes: Uint8Array): { width: number; height: number } |
   return null;
 }
 
+/** Does the picture say of itself that it has more pixels than anybody here decodes? */
+export async function isTooWide(file: Blob): Promise<boolean> {
+  const found = await pixelsOf(file);
+  return !!found && !fits(found);
+}
+async function pixelsOf(file: Blob): Promise<{ width: number; height: number } | null> {
+  return pixelsIn(new Uint8Array(await file.slice(0, 256 * 1024).arrayBuffer()));
+}
+export const fits = ({ width, height }: { width: number; height: number }): boolean =>
+  width * height <= most.megapixels * 1e6 && Math.max(width, height) <= most.side;
+
 async function picture(file: Blob): Promise<Omit<Facts, 'kind'>> {
-  const head = pixelsIn(new Uint8Array(await file.slice(0, 256 * 1024).arrayBuffer()));
-  if (!head || head.width * head.height > mostPixels) return {};
+  const found = await pixelsOf(file);
+  if (!found || !fits(found)) return {};
   const bitmap = await createImageBitmap(file, { imageOrientation: 'from-image' });
   const { width, height } = bitmap;
   const thumbnail = await draw(bitmap, width, height);

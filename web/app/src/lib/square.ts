@@ -1,8 +1,14 @@
+import { t } from '../i18n';
+import { isTooWide, most } from './preview';
+
 // A picture of a person or a group from what somebody chose: the middle of it, square, small.
 const side = 320;
 
-/** Throws when the browser cannot read it as a picture. */
-export async function square(file: Blob): Promise<Blob> {
+/** Throws when the browser cannot read it as a picture, or should not try. */
+export async function square(file: File): Promise<Blob> {
+  if (await isTooWide(file)) {
+    throw new Error(t('compose.tooWide', { name: file.name, n: most.megapixels }));
+  }
   const picture = await createImageBitmap(file);
   const length = Math.min(picture.width, picture.height);
   const canvas = document.createElement('canvas');

@@ -20,8 +20,9 @@ export const sendContent = (conversation: number, content: Content) =>
 
 export async function sendFile(conversation: number, file: Blob, options: FileOptions): Promise<void> {
   const entry = await client.messages.sendFile(conversation, file, options);
-  if (options.kind !== 'image' && !options.thumbnail) return;
-  const picture = options.kind === 'image' ? file : options.thumbnail!;
+  // Only what this page could make a small picture of is a picture that it may show.
+  if (!options.thumbnail) return;
+  const picture = options.kind === 'image' ? file : options.thumbnail;
   local.set(entry.client_msg_id, URL.createObjectURL(picture));
   if (local.size > most) drop(local.keys().next().value!);
 }
