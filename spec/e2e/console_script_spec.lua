@@ -115,7 +115,10 @@ describe("the console's rules", function()
         assert.same({"request", "register", "another call"}, {d.of, d.verb, d.what})
         assert.truthy(d.live:find('store.try("user_create"', 1, true))
         assert.truthy(d.live:find('"password":"***"', 1, true) and not d.live:find("argon2", 1, true))
-        assert.are_not.equal(d.live, d.shadow)
+        -- what people are called is not shown, but which of it the shadow would have written otherwise
+        for _, call in ipairs {d.live, d.shadow} do
+            assert.truthy(call:find('"display_name":"%*%*%* %d+ bytes, another one"') and call:find('"username":"%*%*%* %d+ bytes"'), call)
+        end
         assert.truthy(lena:run("shadow auth show"):find("another call", 1, true))
 
         assert.equal("ended", lena:json("shadow auth off")[1].result)
