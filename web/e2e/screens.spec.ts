@@ -4,6 +4,7 @@ import { en } from '../app/src/i18n/en';
 import { serious } from './support/axe';
 import type { Person } from './support/person';
 import { scene } from './support/scene';
+import { settled } from './support/settled';
 
 // Every screen, as axe-core sees it, in both themes and on a wide and a narrow screen; and nothing is wider than the narrow one.
 const world = scene();
@@ -54,29 +55,13 @@ async function furnished(options: BrowserContextOptions): Promise<[Person, strin
   return [person, paths];
 }
 
-/** The page has drawn what it loads: no spinner, and nothing changed for a moment. */
-async function settled(person: Person): Promise<void> {
-  await person.page.waitForFunction(
-    () =>
-      new Promise((resolve) => {
-        const calm = () => resolve(document.querySelector('[aria-busy="true"]') === null);
-        let timer = setTimeout(calm, 400);
-        const watcher = new MutationObserver(() => {
-          clearTimeout(timer);
-          timer = setTimeout(calm, 400);
-        });
-        watcher.observe(document, { subtree: true, childList: true, characterData: true });
-      }),
-  );
-}
-
 for (const [look, options] of Object.entries(looks)) {
   it(`have nothing that axe-core finds serious, signed in: ${look}`, async () => {
     const [person, paths] = await furnished(options);
     const found: string[] = [];
     for (const path of paths) {
       await person.page.goto(path);
-      await settled(person);
+      await settled(person.page);
       found.push(...(await serious(person.page)).map((fault) => `${path}: ${fault}`));
       const wide = await person.page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
       if (wide > 0) found.push(`${path}: ${wide} pixels wider than the screen`);
@@ -89,7 +74,7 @@ for (const [look, options] of Object.entries(looks)) {
     const found: string[] = [];
     for (const path of ['/login', '/register', '/swagger']) {
       await person.page.goto(path);
-      await settled(person);
+      await settled(person.page);
       found.push(...(await serious(person.page)).map((fault) => `${path}: ${fault}`));
     }
     expect(found).toEqual([]);
