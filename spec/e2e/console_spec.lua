@@ -289,10 +289,10 @@ describe("a telnet client", function()
     it("is told that a line is too long, and runs no part of it", function()
         local c = telnet()
         c:send("version " .. ("x"):rep(2000) .. "\r\n")
-        assert.falsy(assert(c:expect("at most 1024 bytes")):find("pid"))
+        assert.falsy(assert(c:expect("at most 1024 bytes", 20000)):find("pid"))
         assert(c:expect("parley> "))
         c:send(("x"):rep(2000) .. "\21version\r\n") -- taken back by ^U
-        assert(c:expect("pid"))
+        assert(c:expect("pid", 20000))
         c:close()
     end)
 
