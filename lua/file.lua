@@ -166,7 +166,7 @@ end
 
 local function join(_, req)
     local given = req.body.parts
-    if given ~= nil and type(given) ~= "table" then fail "bad_request" end
+    if given ~= nil then check.list(given, PART.count) end
     local row = own_upload(req)
     if row.state == "aborted" or (row.state == "open" and row.until_ms <= now()) then no_upload() end
     if row.state == "open" then

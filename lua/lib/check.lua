@@ -30,6 +30,11 @@ end
 -- A list of JSON is marked, so an object is not taken for an empty list.
 local function is_list(v) return type(v) == "table" and getmetatable(v) ~= nil and getmetatable(v) == getmetatable(json.list {}) end
 
+function check.list(v, max, text)
+    if not is_list(v) or #v > max then refuse(text) end
+    return v
+end
+
 -- A list of min to max ids, without its duplicates.
 function check.ids(v, min, max, text)
     if not is_list(v) or #v < min or #v > max then refuse(text) end

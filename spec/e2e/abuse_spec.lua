@@ -2,6 +2,7 @@
 -- deadline frees them, and a bystander in a process of its own is answered within a second all the time.
 local node = require "spec.support.node"
 local attack = require "spec.support.attack"
+local files = require "spec.support.files"
 local ws = require "spec.support.ws"
 local P = require "parley_spec"
 
@@ -11,7 +12,8 @@ local FLAT <const> = 40 * attack.heavy -- MiB that 1,000 half-open sockets may c
 describe("half-open sockets", function()
     local n, base
     setup(function()
-        n = node.start {["ws.mode"] = "open", ["http.deadline"] = "2s", ["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0"}
+        n = node.start {["ws.mode"] = "open", ["http.deadline"] = "2s", ["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0",
+            ["files.stall"] = "2s"}
         n:person()
         base = attack.metric(n, "connections")
     end)
@@ -62,6 +64,24 @@ describe("half-open sockets", function()
         flood(function()
             return "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\n{\"username\":\"" .. ("x"):rep(900)
         end, ends_by_itself)
+    end)
+    it("with half an upload are cut when no byte comes, above files.uploads they get 503", function()
+        local links = {}
+        for _ = 1, MANY // 100 do
+            local person = n:person()
+            for _ = 1, 100 do links[#links + 1] = files.ticket(person, {size = 500000}).upload_url end
+        end
+        local half = ("PUT %%s HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: 500000\r\n\r\n%s"):format(("x"):rep(7000))
+        local cut, busy = 0, 0
+        flood(function(i) return half:format(links[i]) end, function(socks)
+            for i, s in ipairs(socks) do
+                local done, said = attack.ended(s, 20000)
+                assert.truthy(done, i)
+                if said == "" then cut = cut + 1 else busy = busy + (said:find("^HTTP/1.1 503 ") and 1 or 0) end
+            end
+        end)
+        assert.equal(MANY, cut + busy)
+        assert.truthy(cut >= 200 and busy >= 200, cut .. " cut, " .. busy .. " busy")
     end)
     it("with half a frame are legal, and cost little", function()
         local half = ws.frame(ws.TEXT, '{"type":"ping","id":"' .. ("x"):rep(3000), {len = 60000})

@@ -2,6 +2,7 @@
 -- The answer is that of the contract, unknown and foreign look alike, nothing of A's has changed, and A's sockets heard nothing.
 local node = require "spec.support.node"
 local attack = require "spec.support.attack"
+local files = require "spec.support.files"
 local json = require "spec.support.json"
 local ws = require "spec.support.ws"
 
@@ -143,6 +144,37 @@ describe("a stranger", function()
             r = b:post("/api/messages", {conversation_id = own, client_msg_id = message.client_msg_id, text = "mine"})
             assert.same({200, 1, "mine"}, {r.status, r.json.data.seq, r.json.data.body.text.text})
         end)
+    end)
+
+    it("gets nothing of A's files: not to complete, to send, to preview, to read, to go on with", function()
+        local bytes, own = files.png(8, 8), b:group({}, "b's own")
+        local sent = files.send(a, group, {bytes = bytes, name = "secret.png"})
+        local open = files.ticket(a, {bytes = bytes, name = "secret.png"})
+        files.put(n, open.upload_url, bytes)
+        local upload = a:post("/api/files/multipart", {filename = "secret", content_type = "a/b", size_bytes = 6 << 20}).json.data
+        local lost, gone = {404, "not_found", "file not found"}, {404, "not_found", "upload not found"}
+        while ear:next(100) do end -- its own push
+        untouched(function()
+            for _, id in ipairs {sent.file_id, open.file_id, upload.file_id, UNKNOWN} do
+                assert.same(lost, code(files.complete(b, own, {file_id = id})))
+                assert.same(lost, code(files.complete(b, own, {object_key = "/api/files/blob/" .. id})))
+                assert.same(lost, code(b:post("/api/messages", {conversation_id = own, client_msg_id = "f" .. id, content_type = 2,
+                    content = {image = {file_id = id}}})))
+                local t = files.ticket(b, {bytes = bytes})
+                files.put(n, t.upload_url, bytes)
+                assert.same(lost, code(files.complete(b, own, {file_id = t.file_id, thumbnail_object_key = "/api/files/blob/" .. id})))
+                local path = "/api/files/multipart/" .. id
+                assert.same(gone, code(b:get(path)))
+                assert.same(gone, code(b:post(path .. "/parts", {part_numbers = json.list {1}})))
+                assert.same(gone, code(b:post(path .. "/complete")))
+                assert.equal(200, b:delete(path).status)
+            end
+            assert.same({403, "forbidden", "no permission"}, code(b:get("/api/files/" .. sent.file_id)))
+            for _, id in ipairs {open.file_id, upload.file_id, UNKNOWN} do assert.same(lost, code(b:get("/api/files/" .. id))) end
+        end)
+        assert.equal("open", a:get("/api/files/multipart/" .. upload.file_id).json.data.status)
+        assert.equal(200, files.complete(a, group, {file_id = open.file_id}).status)
+        while ear:next(100) do end
     end)
 
     it("cannot handle A's applications, see A's lists or rename A's contacts", function()

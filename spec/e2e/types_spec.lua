@@ -19,6 +19,8 @@ describe("wrong input", function()
         w.applicant:post("/api/conversations/" .. w.group .. "/join")
         w.request = me:get("/api/conversations/" .. w.group .. "/requests").json.data[1].id
         for i = 1, 3 do w.friend:say(w.chat, "text " .. i) end
+        local file = {filename = "x", content_type = "a/b", size_bytes = 6 << 20}
+        w.file, w.upload = me:post("/api/files/upload", file).json.data.file_id, me:post("/api/files/multipart", file).json.data.file_id
     end)
     teardown(function()
         attack.unharmed(n)

@@ -26,6 +26,8 @@ forms.bad = {
         '{"1":1}'},
     content = {"1", "true", "[]", "{}", '{"text":"x"}', '{"text":{}}', '{"text":{"text":1}}', '{"text":{"text":""}}', '{"text":[]}',
         '{"text":{"text":"x"},"image":{}}', '{"text":{"text":"\\ud800"}}', '{"x":{}}', '{"text":null}', '{"text":{"text":null}}'},
+    parts = {"1", '"x"', "true", "{}", "[1]", '["x"]', "[[]]", "[{}]", '[{"part_number":1}]', '[{"etag":"x"}]', '[{"part_number":0,"etag":"x"}]',
+        '[{"part_number":"1","etag":"x"}]', '[{"part_number":1,"etag":1}]', '[{"part_number":1,"etag":""}]'},
     enum = {"1", "true", "[]", "{}", '"x"', '"ADMIN"', '"\\u0000"'},
 }
 
@@ -60,6 +62,14 @@ function forms.bodies(w)
             {"content", '{"text":{"text":"x"}}', "content"}, {"reply_to", "0", "seq", true}}},
         {"POST", "/api/messages", {{"conversation_id", chat, "id"}, {"client_msg_id", '"new"', "name"}, {"text", '"x"', "anytext"}}},
         {"POST", "/api/messages/read", {{"conversation_id", chat, "id"}, {"read_seq", "1", "seq"}}},
+        {"POST", "/api/files/upload", {{"filename", '"x"', "name"}, {"content_type", '"a/b"', "text"}, {"size_bytes", "1", "id"},
+            {"kind", '"file"', "enum", true}}},
+        {"POST", "/api/files/multipart", {{"filename", '"x"', "name"}, {"content_type", '"a/b"', "text"}, {"size_bytes", "1", "id"},
+            {"kind", '"file"', "enum", true}, {"part_size", "5242880", "id", true}}},
+        {"POST", "/api/files/complete", {{"conversation_id", chat, "id"}, {"client_msg_id", '"new"', "name"}, {"file_id", w.file, "id"},
+            {"duration_sec", "1", "seq", true}, {"width", "1", "seq", true}, {"height", "1", "seq", true}, {"reply_to", "0", "seq", true}}},
+        {"POST", "/api/files/multipart/" .. w.upload .. "/parts", {{"part_numbers", "[1]", "ids"}}},
+        {"POST", "/api/files/multipart/" .. w.upload .. "/complete", {{"parts", '[{"part_number":1,"etag":"x"}]', "parts", true}}},
     }
 end
 
@@ -111,6 +121,8 @@ function forms.paths(w)
         {"POST", "/api/conversations/%s/leave", chat}, {"PUT", group .. "/members/%s/role", user, '{"role":"admin"}'},
         {"POST", "/api/conversations/%s/transfer", chat, '{"user_id":1}'}, {"PUT", group .. "/members/%s/mute", user, '{"until_ms":0}'},
         {"POST", "/api/conversations/%s/join", chat, "{}"}, {"GET", "/api/conversations/%s/requests", chat},
+        {"GET", "/api/files/%s", nil}, {"GET", "/api/files/multipart/%s", nil}, {"DELETE", "/api/files/multipart/%s", nil},
+        {"POST", "/api/files/multipart/%s/parts", nil, '{"part_numbers":[1]}'}, {"POST", "/api/files/multipart/%s/complete", nil, "{}"},
         {"POST", group .. "/requests/%s", nil, '{"accept":true}'}, {"POST", "/api/messages/%s/revoke", "invalid message id", "{}"},
     }
 end
