@@ -140,7 +140,7 @@ describe("a node", function()
         assert.truthy(node.eventually(function() return ready(n) == 503 end, 20000))
         local _, files_state, state = ready(n)
         assert.same({"the store refuses the key", "not_ready"}, {files_state, state})
-        assert.truthy(n:log():find("refuses the key (SignatureDoesNotMatch 403)", 1, true))
+        assert.truthy(node.eventually(function() return n:log():find("refuses the key (SignatureDoesNotMatch 403)", 1, true) end))
         assert.falsy(n:log():find("not-the-secret", 1, true))
         local shown = P.spawn {os.getenv("PARLEYD") or "build/parleyd", "ctl", "--set", "data.dir=" .. n.dir, "conf"}
         local seen = 0
@@ -226,6 +226,29 @@ describe("a store of the spec's own", function()
             assert.equal(bytes, at(r.json.data.body.file.url, "GET").body)
         end
         assert.equal(7, #tom:history(chat))
+        n:finish()
+    end)
+
+    it("loses what is never completed: a whole file, a part of an upload", function()
+        local function there()
+            local pipe = io.popen("find " .. dir .. "/files/parley-specs -type f | wc -l")
+            local n = tonumber(pipe:read("a"))
+            pipe:close()
+            return n
+        end
+        local n = node.start(conf {
+            ["files.url"] = "s3://parley-specs/lost?endpoint=http://127.0.0.1:" .. port,
+            ["files.put_ttl"] = "3s", ["files.multipart_ttl"] = "3s",
+        })
+        local lena, before = n:person(), there()
+        local bytes = files.png(64, 64, 5000)
+        local t = files.ticket(lena, {bytes = bytes})
+        assert.equal(200, put(t.upload_url, bytes, "image/png").status)
+        local up = lena:post("/api/files/multipart", {filename = "a.bin", content_type = "application/zip", size_bytes = 10}).json.data
+        local part = lena:post(("/api/files/multipart/%d/parts"):format(up.file_id), {part_numbers = {1}}).json.data[1]
+        assert.equal(200, put(part.upload_url, ("x"):rep(10)).status)
+        assert.truthy(there() >= before + 2)
+        assert.truthy(node.eventually(function() return there() == before end, 40000))
         n:finish()
     end)
 
