@@ -510,36 +510,6 @@ describe("a file", function()
         assert.falsy(n:log():find(n.SECRET, 1, true))
         assert.falsy(n:log():find("sig=", 1, true))
     end)
-
-    it("is the picture of a user or a group, told by a link that does not end, without any message", function()
-        local bytes = files.png(256, 256, 20000)
-        local function put(person, opt)
-            local t = files.ticket(person, opt or {bytes = bytes})
-            files.put(n, t.upload_url, opt and opt.bytes or bytes)
-            return t
-        end
-        local t = put(lena)
-        local r = lena:put("/api/users/me", {avatar_url = t.object_key})
-        assert.equal(200, r.status, r.body)
-        local url = r.json.data.user.avatar_url
-        assert.truthy(url:find("^/api/files/blob/" .. t.file_id .. "%?exp=%d+&sig=%x+$"), url)
-        assert.equal(bytes, n:api("GET", url).body)
-        assert.equal(url, tom:get("/api/users/" .. lena.id).json.data.avatar_url)
-        -- given back as it was told it is still the same
-        assert.equal(url, lena:put("/api/users/me", {display_name = "Lena", avatar_url = url}).json.data.user.avatar_url)
-
-        local group = lena:group({tom}, "Hikers")
-        local g = lena:put("/api/conversations/" .. group, {avatar_url = put(lena).object_key})
-        assert.truthy(g.json.data.avatar_url:find("&sig=", 1, true), g.body)
-
-        -- not those of others, no other kinds, nothing that is not there
-        assert.same({404, "file not found"}, {tom:put("/api/users/me", {avatar_url = t.object_key}).status,
-            tom:put("/api/users/me", {avatar_url = t.object_key}).json.error})
-        local text = put(lena, {bytes = "plain words", type = "text/plain", kind = "file", name = "a.txt"})
-        assert.equal(415, lena:put("/api/users/me", {avatar_url = text.object_key}).status)
-        assert.equal(404, lena:put("/api/users/me", {avatar_url = files.ticket(lena, {bytes = bytes}).object_key}).status)
-        assert.equal(url, lena:get("/api/users/me").json.data.user.avatar_url)
-    end)
 end)
 
 describe("an upload in parts", function()
