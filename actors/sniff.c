@@ -32,13 +32,22 @@ static bool has(slice_t s, const magic_t *m) {
     return riff && s.len >= (size_t)m->at + m->len && memcmp(s.at + m->at, m->bytes, m->len) == 0;
 }
 
-/* Would a browser that guesses take it for a document? */
+static size_t byte_order_mark(slice_t s) {
+    if (s.len >= 3 && memcmp(s.at, "\xef\xbb\xbf", 3) == 0)
+        return 3;
+    return s.len >= 2 && (memcmp(s.at, "\xff\xfe", 2) == 0 || memcmp(s.at, "\xfe\xff", 2) == 0) ? 2
+                                                                                                : 0;
+}
+
+/* Would a browser that guesses take it for a document? Zeros: the text may be UTF-16. */
 static bool is_markup(slice_t s) {
-    size_t i = s.len >= 3 && memcmp(s.at, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t i = byte_order_mark(s);
     while (i < s.len && (isspace((uint8_t)s.at[i]) || s.at[i] == 0))
-        i++; /* 0: UTF-16 */
-    return i + 1 < s.len && s.at[i] == '<' &&
-           (isalpha((uint8_t)s.at[i + 1]) || strchr("!?/", s.at[i + 1]));
+        i++;
+    if (i == s.len || s.at[i++] != '<')
+        return false;
+    i += i < s.len && s.at[i] == 0;
+    return i < s.len && s.at[i] && (isalpha((uint8_t)s.at[i]) || strchr("!?/", s.at[i]));
 }
 
 /* The start of a frame of MPEG audio or ADTS: eleven or twelve ones, a layer, a rate. */
