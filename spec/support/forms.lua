@@ -27,7 +27,8 @@ forms.bad = {
     content = {"1", "true", "[]", "{}", '{"text":"x"}', '{"text":{}}', '{"text":{"text":1}}', '{"text":{"text":""}}', '{"text":[]}',
         '{"text":{"text":"x"},"image":{}}', '{"text":{"text":"\\ud800"}}', '{"x":{}}', '{"text":null}', '{"text":{"text":null}}'},
     parts = {"1", '"x"', "true", "{}", "[1]", '["x"]', "[[]]", "[{}]", '[{"part_number":1}]', '[{"etag":"x"}]',
-        '[{"part_number":0,"etag":"x"}]', '[{"part_number":"1","etag":"x"}]', '[{"part_number":1,"etag":1}]', '[{"part_number":1,"etag":""}]'},
+        '[{"part_number":0,"etag":"x"}]', '[{"part_number":"1","etag":"x"}]',
+        '[{"part_number":1,"etag":1}]', '[{"part_number":1,"etag":""}]'},
     enum = {"1", "true", "[]", "{}", '"x"', '"ADMIN"', '"\\u0000"'},
 }
 
