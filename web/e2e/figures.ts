@@ -102,6 +102,7 @@ async function scroll(world: Scene, lena: Account, chat: number): Promise<void> 
   const devtools = await world.browser.newBrowserCDPSession();
   const box = (await person.chat.messages.boundingBox())!;
   await person.page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await person.chat.messages.press('End'); // all is unread, so it was opened at the first message
   const wheel = async () => {
     for (let i = 0; i < 300; i++) {
       await person.page.mouse.wheel(0, -900);

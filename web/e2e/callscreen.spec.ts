@@ -1,0 +1,98 @@
+import { expect, it } from 'vitest';
+import type { Locator } from 'playwright-core';
+import { en } from '../app/src/i18n/en';
+import { serious } from './support/axe';
+import type { Person } from './support/person';
+import { scene } from './support/scene';
+
+// Calls as people see them; what becomes of a call is call.spec.ts's.
+const world = scene({ conf: { 'call.ring': '15s' } });
+const media = { permissions: ['camera', 'microphone'] };
+
+/** Lena looks at her chat with Tom, who looks at something else. */
+async function two(): Promise<[Person, Person]> {
+  const [lena, tom] = await Promise.all(['lena', 'tom'].map((name) => world.account(name)));
+  await lena!.befriend(tom!);
+  const id = await lena!.chat(tom!);
+  const caller = await world.signedIn(lena!, media);
+  const callee = await world.signedIn(tom!, media);
+  await caller.page.goto(`/chat/${id}`);
+  await caller.chat.input.waitFor();
+  await callee.page.goto('/settings/look');
+  return [caller, callee];
+}
+
+const dialog = (person: Person, other: string) =>
+  person.page.getByRole('dialog', { name: en['call.with'].replace('{name}', other) });
+const press = (at: Locator, name: string) => at.getByRole('button', { name, exact: true }).click();
+
+/** The picture moves: it has a size, and its time goes on. */
+async function moves(picture: Locator): Promise<void> {
+  const state = () =>
+    picture.evaluate((video: HTMLVideoElement) => [video.videoWidth, video.currentTime] as const);
+  await expect.poll(async () => (await state())[0], { timeout: 20_000 }).toBeGreaterThan(0);
+  const [, before] = await state();
+  await expect.poll(async () => (await state())[1], { timeout: 20_000 }).toBeGreaterThan(before + 0.3);
+}
+
+it('ring, show both their pictures, let them chat meanwhile, and end for both', async () => {
+  const [lena, tom] = await two();
+  await press(lena.page.getByRole('main'), en['person.video']);
+  const [hers, his] = [dialog(lena, 'Tom'), dialog(tom, 'Lena')];
+  await hers.getByText(en['call.ringing']).waitFor();
+  await his.getByText(en['call.incomingVideo']).waitFor();
+  expect(await serious(tom.page)).toEqual([]);
+  await press(his, en['call.accept']);
+  await hers
+    .getByRole('timer')
+    .filter({ hasText: /^\d+:\d\d/ })
+    .waitFor({ timeout: 30_000 });
+  await his
+    .getByRole('timer')
+    .filter({ hasText: /^\d+:\d\d/ })
+    .waitFor({ timeout: 30_000 });
+  await moves(hers.getByLabel(en['call.theirPicture'].replace('{name}', 'Tom')));
+  await moves(his.getByLabel(en['call.theirPicture'].replace('{name}', 'Lena')));
+  await moves(hers.getByLabel(en['call.yourPicture']));
+  expect(await serious(lena.page)).toEqual([]);
+  await press(hers, en['call.smaller']);
+  await lena.chat.send('I can write while we talk');
+  await lena.chat
+    .row('I can write while we talk')
+    .getByText(en['chat.state.sent'], { exact: true })
+    .waitFor();
+  await press(his, en['call.hangup']);
+  await hers.getByText(en['call.ended.over']).waitFor();
+  await hers.waitFor({ state: 'hidden' });
+  await his.waitFor({ state: 'hidden' });
+});
+
+it('tell the caller when they are declined', async () => {
+  const [lena, tom] = await two();
+  await press(lena.page.getByRole('main'), en['person.call']);
+  await press(dialog(tom, 'Lena'), en['call.decline']);
+  await dialog(lena, 'Tom').getByText(en['call.ended.declined']).waitFor();
+  await dialog(lena, 'Tom').waitFor({ state: 'hidden' });
+});
+
+it('leave a note in the chat when nobody takes them', async () => {
+  const [lena, tom] = await two();
+  await press(lena.page.getByRole('main'), en['person.call']);
+  await dialog(tom, 'Lena').waitFor();
+  await lena.chat.messages.getByText(en['kind.noAnswer']).waitFor({ timeout: 40_000 });
+  await tom.page.goto('/chat');
+  await tom.chat.open('Lena');
+  await tom.chat.messages.getByText(en['kind.missedAudio']).waitFor();
+});
+
+it('say so when the browser gives no microphone', async () => {
+  const [lena] = await two();
+  await lena.context.clearPermissions();
+  await lena.page.addInitScript(() => {
+    navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', 'NotAllowedError'));
+  });
+  await lena.page.reload();
+  await lena.chat.input.waitFor();
+  await press(lena.page.getByRole('main'), en['person.call']);
+  await lena.page.getByText(en['call.noPermission']).first().waitFor();
+});
