@@ -11,30 +11,47 @@ export const mediaOf = (message: Pick<Message, 'body'>): MediaRef | undefined =>
 export const fileLink = (message: Message, which: 'file' | 'thumbnail' = 'file') =>
   client.files.link(message, which);
 
-/** '' until there is one; `failed` when there is none. */
+/**
+ * '' until there is one; `failed` when there is none. Bind `lost` to the element's error event: a page that was open for a day
+ * shows links that have ended, and one new try gets another.
+ */
 export function useLink(
   message: Ref<Message | undefined>,
   which: 'file' | 'thumbnail',
-): { url: Ref<string>; failed: Ref<boolean> } {
+): { url: Ref<string>; failed: Ref<boolean>; lost: () => void } {
   const url = ref('');
   const failed = ref(false);
   let gone = false;
+  let again = false;
+
+  async function ask(now: Message | undefined): Promise<void> {
+    failed.value = false;
+    if (!now || !mediaOf(now)) return void (url.value = '');
+    try {
+      const found = await fileLink(now, which);
+      if (gone || message.value !== now) return;
+      // The same address failed a moment ago and would fail again.
+      if (again && found === url.value) failed.value = true;
+      url.value = found;
+    } catch {
+      failed.value = message.value === now;
+    }
+  }
+  function lost(): void {
+    if (again || !message.value) return void (failed.value = true);
+    again = true;
+    void ask(message.value);
+  }
   watch(
     message,
-    async (now) => {
-      failed.value = false;
-      if (!now || !mediaOf(now)) return void (url.value = '');
-      try {
-        const found = await fileLink(now, which);
-        if (!gone && message.value === now) url.value = found;
-      } catch {
-        failed.value = message.value === now;
-      }
+    (now) => {
+      again = false;
+      void ask(now);
     },
     { immediate: true },
   );
   onScopeDispose(() => (gone = true));
-  return { url, failed };
+  return { url, failed, lost };
 }
 
 /** Hands a file to the browser's downloads. The server says "attachment" for all that is not a picture, sound or film. */

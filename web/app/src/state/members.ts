@@ -14,6 +14,15 @@ function entry(id: number) {
   return it;
 }
 
+/** Lists that nobody looks at are kept for a quick return, but not all of a long day. */
+const keptMost = 20;
+function forgetOld(): void {
+  for (const [id, it] of lists) {
+    if (lists.size <= keptMost) return;
+    if (!it.users) lists.delete(id);
+  }
+}
+
 export async function loadMembers(id: number): Promise<void> {
   const it = entry(id);
   it.stale = false;
@@ -46,6 +55,7 @@ export function useMembers(id: Ref<number>): Ref<readonly Member[]> {
       leave = () => {
         stop();
         if (--it.users === 0) it.stale = true;
+        forgetOld();
         leave = () => {};
       };
     },
