@@ -21,16 +21,17 @@ local function directives(r)
     return all
 end
 
-local function assert_policy(r, host)
+local function assert_policy(r, host, store)
+    store = store and " " .. store or ""
     local csp = directives(r)
     assert.equal("'self'", csp["default-src"])
     assert.equal("'none'", csp["object-src"])
     assert.equal("'none'", csp["base-uri"])
     assert.equal("'none'", csp["frame-ancestors"])
     assert.equal("'self'", csp["form-action"])
-    assert.equal(("'self' ws://%s wss://%s"):format(host, host), csp["connect-src"])
-    assert.equal("'self' blob: data:", csp["img-src"])
-    assert.equal("'self' blob: data:", csp["media-src"])
+    assert.equal(("'self' ws://%s wss://%s%s"):format(host, host, store), csp["connect-src"])
+    assert.equal("'self' blob: data:" .. store, csp["img-src"])
+    assert.equal("'self' blob: data:" .. store, csp["media-src"])
     assert.falsy(r.headers["content-security-policy"]:find("unsafe", 1, true))
     assert.equal("no-referrer", r.headers["referrer-policy"])
     assert.equal("nosniff", r.headers["x-content-type-options"])
@@ -220,6 +221,17 @@ describe("the page built into the node", function()
             os.remove(path .. ".out")
         end
         assert.truthy(named >= 1)
+    end)
+end)
+
+describe("the policy of a node whose files are in S3", function()
+    it("names the address where clients reach the store, and only that", function()
+        local n = node.start {
+            ["files.url"] = "s3://pictures?endpoint=http://127.0.0.1:9&public=https://files.example.com",
+            ["files.s3_key"] = "key", ["files.s3_secret"] = "secret",
+        }
+        assert_policy(n:api("GET", "/"), n.http_address, "https://files.example.com")
+        n:finish()
     end)
 end)
 
