@@ -24,8 +24,6 @@ export type RowsNote = { kind: 'rows'; ids: number[]; changed: Message[] };
 
 export class Chats {
   readonly rows = new Map<number, ConversationRow>();
-  /** The highest change that a push has named, whether counted yet or not. */
-  readonly recalled = new Map<number, number>();
   private told = new Map<number, number>();
   private queue = new Map<number, Batch>();
   private draining = false;
@@ -56,7 +54,7 @@ export class Chats {
   /** Nobody is signed in any more. */
   reset(): void {
     this.epoch++;
-    for (const map of [this.rows, this.told, this.recalled]) map.clear();
+    for (const map of [this.rows, this.told]) map.clear();
     for (const batch of this.queue.values()) for (const done of batch.done) done();
     this.queue.clear();
     this.listChanged();
@@ -138,7 +136,7 @@ export class Chats {
   }
 
   private forget(id: number): void {
-    for (const map of [this.rows, this.told, this.recalled]) map.delete(id);
+    for (const map of [this.rows, this.told]) map.delete(id);
     this.listChanged();
   }
 

@@ -185,7 +185,7 @@ export class Client extends Emitter<ClientEvents> {
           this.chats.add(on.conversation_id, { messages: [fromPush(data as PushMessage)] }),
         );
       case 'message_revoked':
-        return this.revoked(data as MessageRevoked);
+        return this.quietly(this.chats.add(on.conversation_id, { recalls: [data as MessageRevoked] }));
       case 'resync':
         return this.sync.want(on.conversation_id, false);
       case 'message_read':
@@ -206,12 +206,6 @@ export class Client extends Emitter<ClientEvents> {
       case 'signaling':
         return this.center.take(data as Parameters<CallCenter['take']>[0]);
     }
-  }
-
-  private revoked(push: MessageRevoked): void {
-    const { conversation_id: id, change } = push;
-    this.chats.recalled.set(id, Math.max(change, this.chats.recalled.get(id) ?? 0));
-    this.quietly(this.chats.add(id, { recalls: [push] }));
   }
 
   /** The first message of a conversation can be here before the conversation is. */

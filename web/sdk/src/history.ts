@@ -1,7 +1,7 @@
 // Messages of the past: from the store where it has them, else from the server, into the store.
 import type { Chats } from './chats.js';
 import { ApiError } from './errors.js';
-import { fromItem, rangeOf } from './rows.js';
+import { asKnown, fromItem, rangeOf } from './rows.js';
 import type { Session } from './session.js';
 import type { Store } from './store.js';
 import type { Message, Window, WindowOptions } from './types.js';
@@ -29,8 +29,7 @@ export class History {
 
   /** Loads the newest messages instead of all that are missing. */
   async jump(id: number): Promise<void> {
-    const messages = await this.fetch(id, { limit: PAGE / 2 });
-    await this.chats.add(id, { messages, jump: true });
+    await this.fetch(id, { limit: PAGE / 2 }, true);
   }
 
   find(id: number): Promise<Message | undefined> {
@@ -42,7 +41,6 @@ export class History {
     const query = message.seq > 1 ? { after_seq: message.seq - 1 } : { before_seq: 2 };
     const [now] = await this.fetch(message.conversation_id, { ...query, limit: 1 });
     if (now?.seq !== message.seq) throw new ApiError(404, 'not_found', 'message not found');
-    await this.chats.add(message.conversation_id, { messages: [now] });
     return now;
   }
 
@@ -90,7 +88,6 @@ export class History {
   private async older(id: number, before: number, count: number, enough: boolean): Promise<Message[]> {
     try {
       const messages = await this.fetch(id, { before_seq: before, limit: Math.max(count, 50) });
-      await this.chats.add(id, { messages });
       return messages.slice(-count);
     } catch (e) {
       if (enough && e instanceof ApiError && e.temporary) return [];
@@ -105,24 +102,24 @@ export class History {
     if (messages.length !== to - after) {
       const query = after > 0 ? { after_seq: after, limit: count } : { before_seq: to + 1, limit: count };
       messages = await this.fetch(id, query);
-      await this.chats.add(id, { messages });
       messages = messages.filter((m) => m.seq <= to);
     }
     return windowOf(messages, (messages[messages.length - 1]?.seq ?? told) < told);
   }
 
-  /** One page of the server. A recall that came meanwhile may not be in it, so it is asked for again. */
+  /** One page of the server, into the store. */
   private async fetch(
     id: number,
     query: { before_seq?: number; after_seq?: number; limit: number },
+    jump = false,
   ): Promise<Message[]> {
-    for (let n = 0; ; n++) {
-      const recalled = this.chats.recalled.get(id);
-      const answer = await this.session.call<MessageItem[]>('GET', '/api/messages/history', {
-        query: { conversation_id: id, ...query },
-      });
-      if (this.chats.recalled.get(id) === recalled || n === 3) return answer.data.map(fromItem);
-    }
+    const { data } = await this.session.call<MessageItem[]>('GET', '/api/messages/history', {
+      query: { conversation_id: id, ...query },
+    });
+    const messages = data.map(fromItem);
+    await this.chats.add(id, jump ? { messages, jump } : { messages });
+    const row = this.chats.rows.get(id);
+    return row ? messages.map((m) => asKnown(row, m)) : messages;
   }
 }
 

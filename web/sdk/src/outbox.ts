@@ -23,6 +23,11 @@ export interface OutboxRow extends OutboxEntry {
   completed?: Completed;
 }
 
+type Sent = Pick<OutboxRow, 'conversation_id' | 'client_msg_id' | 'content_type' | 'reply_to'> & {
+  content: OutboxRow['body'];
+};
+type Ack = { message_id: number; seq: number; created_at_ms: number };
+
 export type OutboxNote = { kind: 'outbox'; conversation: number };
 
 const MOST = 1000;
@@ -298,43 +303,35 @@ export class Outbox {
     if (row.uploadId) await this.uploads.forget(row.uploadId, false);
   }
 
-  /** The first try goes by the socket. A repeat goes by HTTP, which answers with the message as it is now: it may have been recalled. */
+  /**
+   * The first try goes by the socket, whose ack says that the message is stored. A repeat goes by HTTP, which answers with the message
+   * as it is now: it may have been recalled meanwhile.
+   */
   private async transmit(row: OutboxRow): Promise<Message> {
-    const { conversation_id, client_msg_id, content_type, reply_to } = row;
-    const content = row.body;
+    const { conversation_id, client_msg_id, content_type, reply_to, body: content, completed } = row;
+    const byHttp = async (path: string, body: object) =>
+      fromItem((await this.session.call<MessageItem>('POST', path, { body })).data);
     const send = { conversation_id, client_msg_id, content_type, content, reply_to };
-    if (row.completed) {
-      const body = { ...row.completed, conversation_id, client_msg_id, reply_to };
-      return this.byHttp('/api/files/complete', conversation_id, body);
-    }
     const long =
       new TextEncoder().encode(JSON.stringify(content)).length > this.connection.maxFrame - FRAME_REST;
-    if (long || this.tried.has(client_msg_id)) return this.byHttp('/api/messages', conversation_id, send);
+    if (completed)
+      return byHttp('/api/files/complete', { ...completed, conversation_id, client_msg_id, reply_to });
+    if (long || this.tried.has(client_msg_id)) return byHttp('/api/messages', send);
     this.tried.add(client_msg_id);
-    const ack = await this.connection.request<{ message_id: number; seq: number; created_at_ms: number }>(
-      'message',
-      send,
-    );
-    return {
-      id: ack.message_id,
-      conversation_id,
-      sender_id: this.session.userId,
-      seq: ack.seq,
-      content_type,
-      body: content,
-      created_at_ms: ack.created_at_ms,
-      client_msg_id,
-      status: 'normal',
-      reply_to,
-    };
+    return this.bySocket(send);
   }
 
-  private async byHttp(path: string, conversation: number, body: object): Promise<Message> {
-    for (let n = 0; ; n++) {
-      const recalled = this.chats.recalled.get(conversation);
-      const answer = await this.session.call<MessageItem>('POST', path, { body });
-      if (this.chats.recalled.get(conversation) === recalled || n === 3) return fromItem(answer.data);
-    }
+  private async bySocket({ content, ...send }: Sent): Promise<Message> {
+    const ack = await this.connection.request<Ack>('message', { ...send, content });
+    return {
+      ...send,
+      id: ack.message_id,
+      sender_id: this.session.userId,
+      seq: ack.seq,
+      body: content,
+      created_at_ms: ack.created_at_ms,
+      status: 'normal',
+    };
   }
 
   private async fail(row: OutboxRow, error: ApiError): Promise<void> {

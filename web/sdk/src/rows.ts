@@ -18,7 +18,11 @@ export interface ConversationRow {
   change: number;
   /** Rising, apart. */
   ranges: Range[];
+  /** The newest recalls of messages that were not here when they were counted: such a message may still come as it was before. */
+  gone: number[];
 }
+
+const GONE_MOST = 200;
 
 export interface Recall {
   change: number;
@@ -48,7 +52,7 @@ export interface Applied {
 }
 
 export function newRow(brief: ConversationBrief, top: number): ConversationRow {
-  return { id: brief.id, brief, top, first: top, change: brief.latest_change, ranges: [] };
+  return { id: brief.id, brief, top, first: top, change: brief.latest_change, ranges: [], gone: [] };
 }
 
 /** Puts what came in where it belongs. Undefined: there is no such conversation. */
@@ -79,7 +83,8 @@ export async function apply(
 
 async function addMessages(tx: Tx, row: ConversationRow, batch: Batch, me: number): Promise<Message[]> {
   const changed: Message[] = [];
-  for (const m of batch.messages) {
+  for (const given of batch.messages) {
+    const m = asKnown(row, given);
     const old = covers(row.ranges, m.seq) ? (await tx.messages(row.id, m.seq, m.seq))[0] : undefined;
     // what was recalled stays so, whatever was on its way meanwhile
     if (old && (old.status === 'recalled' || same(old, m))) continue;
@@ -100,12 +105,19 @@ async function recall(tx: Tx, row: ConversationRow, recalls: Recall[]): Promise<
       tx.putMessage(m);
       changed.push(m);
     }
+    if (!old && !row.gone.includes(r.seq)) row.gone = [...row.gone, r.seq].slice(-GONE_MOST);
     const last = row.brief.last_message;
     if (last?.seq === r.seq) row.brief.last_message = { ...last, status: 'recalled', body: {} };
     if (r.change === row.change + 1) row.change = r.change;
     row.brief.latest_change = Math.max(row.brief.latest_change, r.change);
   }
   return changed;
+}
+
+/** A message as it is by all that is known here. */
+export function asKnown(row: ConversationRow, m: Message): Message {
+  const recalled = m.status !== 'recalled' && row.gone.includes(m.seq);
+  return recalled ? { ...m, status: 'recalled', body: {} } : m;
 }
 
 const same = (a: Message, b: Message): boolean =>

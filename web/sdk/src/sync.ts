@@ -122,16 +122,14 @@ export class Sync {
         const id = Number(key);
         const before = this.chats.rows.get(id);
         const changes = part.latest_changes[key] ?? 0;
-        // a recall has overtaken this answer, whose messages may be from before it
-        const stale = changes < (this.chats.recalled.get(id) ?? 0);
-        const messages = stale ? [] : (part.messages[key] ?? []).map(fromPush);
+        const messages = (part.messages[key] ?? []).map(fromPush);
         const recalls = part.changes.filter((c) => c.conversation_id === id);
         await this.chats.add(id, { messages, recalls });
         const row = this.chats.rows.get(id);
         if (!row) return false;
         const more = part.has_more[key] || changes > row.change || (part.latest_seqs[key] ?? 0) > row.top;
-        if (more || stale) this.wanted.add(id);
-        return row.top !== before?.top || row.change !== before.change || !(more || stale);
+        if (more) this.wanted.add(id);
+        return row.top !== before?.top || row.change !== before.change || !more;
       }),
     );
     return moves.some(Boolean);

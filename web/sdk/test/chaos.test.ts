@@ -1,9 +1,16 @@
 // Each message exactly once and in order, whatever the line does. SEED=n repeats a run.
 import { IDBFactory, IDBKeyRange } from 'fake-indexeddb';
 import { describe, expect, it } from 'vitest';
-import { IndexedDbStore, MemoryStore, type Client, type Store } from '../src/index.js';
+import {
+  Client,
+  IndexedDbStore,
+  MemoryStore,
+  type ApiError,
+  type Message,
+  type Store,
+} from '../src/index.js';
 import { BadLine, random } from './proxy.js';
-import { Ear, idOf, person, TestNode, until } from './node.js';
+import { Ear, idOf, person, Socket, TestNode, until } from './node.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 console.log(`chaos: SEED=${seed}`);
@@ -11,15 +18,25 @@ Object.assign(globalThis, { indexedDB: new IDBFactory(), IDBKeyRange });
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
-/** What each sender has sent arrives in the order in which it was sent. */
+/** What each sender has sent arrives in the order in which it was sent; of what was recalled before, the text is gone. */
 function inOrderOfSenders(texts: string[]): boolean {
   const last = new Map<string, number>();
-  return texts.every((text) => {
+  return texts.filter(Boolean).every((text) => {
     const [sender, n] = text.split(' ') as [string, string];
     const before = last.get(sender) ?? -1;
     last.set(sender, Number(n));
-    return Number(n) === before + 1;
+    return Number(n) > before;
   });
+}
+
+/** A whole conversation, as this client sees it. */
+async function whole(client: Client, conversation: number): Promise<Message[]> {
+  const all: Message[] = [];
+  for (let before = Infinity; ; before = all[0]!.seq) {
+    const window = await client.messages.window(conversation, { before, count: 200 });
+    all.unshift(...window.messages);
+    if (!window.hasMore) return all;
+  }
 }
 
 describe('a bad line', () => {
@@ -41,7 +58,15 @@ describe('a bad line', () => {
     await join(new IndexedDbStore(`chaos-${seed}`));
     const [ann, ...others] = clients as [Client, ...Client[]];
     const group = await ann.groups.create('chaos', others.map(idOf));
-    await until(() => others.every((c) => c.conversations.get(group.id)));
+    const senders = [...clients];
+    // another tab of the last one
+    const tabLine = new BadLine(() => node.http, roll);
+    lines.push(tabLine);
+    const url = await tabLine.open();
+    const tab = new Client({ url, WebSocket: Socket, store: new IndexedDbStore(`chaos-${seed}`) });
+    clients.push(tab);
+    await tab.start();
+    await until(() => clients.every((c) => c.conversations.get(group.id)));
     const ears = clients.map((c) => new Ear(c, group.id));
     // somebody who does not wait for the next try: the waits grow on a line as bad as this
     for (const client of clients) {
@@ -52,8 +77,17 @@ describe('a bad line', () => {
     // the limit of a socket is 20 messages a second, so lines break meanwhile
     for (const line of lines) Object.assign(line, { cut: 0.01, swallow: 0.002, delay: 0.2 });
     const each = 400;
+    let recalled = 0;
+    ann.on('messages', ({ messages }) => {
+      for (const m of messages) {
+        if (m.seq % 20) continue;
+        recalled++;
+        const again = (): unknown => ann.messages.recall(m).catch((e: ApiError) => e.temporary && again());
+        again();
+      }
+    });
     await Promise.all(
-      clients.map(async (client, who) => {
+      senders.map(async (client, who) => {
         for (let n = 0; n < each; n++) await client.messages.send(group.id, `s${who} ${n}`);
       }),
     );
@@ -71,6 +105,19 @@ describe('a bad line', () => {
       expect(ear.resets).toBe(0);
     }
     await until(() => clients.every((c) => c.messages.outbox(group.id).length === 0));
+    // what was recalled on the way is so everywhere
+    const fresh = await person(node.url);
+    await ann.groups.add(group.id, [idOf(fresh)]);
+    await until(() => fresh.conversations.get(group.id));
+    const truth = (await whole(fresh, group.id)).map((m) => [m.id, m.seq, m.status, m.body.text?.text]);
+    expect(truth.filter(([, , status]) => status === 'recalled').length).toBe(recalled);
+    for (const client of clients) {
+      await until(async () => {
+        const seen = (await whole(client, group.id)).map((m) => [m.id, m.seq, m.status, m.body.text?.text]);
+        return JSON.stringify(seen) === JSON.stringify(truth);
+      }, 'all see the same');
+    }
+    clients.push(fresh);
     console.log(
       `chaos: ${lines.reduce((n, l) => n + l.cuts, 0)} cuts, ${lines.reduce((n, l) => n + l.swallowed, 0)} swallowed`,
     );

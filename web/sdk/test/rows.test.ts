@@ -128,6 +128,15 @@ describe('messages that come in', () => {
     expect((await put({ recalls: [{ change: 1, seq: 2 }] })).wrote).toBe(false);
   });
 
+  it('stay recalled though the recall was here before them', async () => {
+    const put = await chat();
+    expect((await put({ recalls: [{ change: 1, seq: 1 }] })).row.change).toBe(1);
+    expect((await put({ messages: [message(1), message(2)] })).fresh).toMatchObject([
+      { seq: 1, status: 'recalled', body: {} },
+      { seq: 2, status: 'normal' },
+    ]);
+  });
+
   it('count changes one after the other; a hole shows as one that lacks', async () => {
     const put = await chat();
     await put({ messages: [message(1), message(2)] });
