@@ -166,9 +166,10 @@ static bool send_some(net_conn_t *c) {
         ssize_t n = file ? send_file(c, &want) : send_bytes(c, &want);
         if (n < 0 && errno != EAGAIN && errno != EINTR)
             return false;
-        if (n > 0 && file)
+        if (n > 0 && file) {
             out_file_sent(c, (size_t)n);
-        else if (n > 0)
+            i = SENDS; /* one piece a turn: many downloads must not make it long for the others */
+        } else if (n > 0)
             out_sent(c, (size_t)n);
         if (n < 0 ? errno == EAGAIN : !file && (size_t)n < want)
             c->flags |= F_BLOCKED;

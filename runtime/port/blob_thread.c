@@ -3,9 +3,11 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "port/blob_in.h"
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define TIDY_MS 60000
+#define NICE    10
 #define LOOK_MS 1000 /* how often a thread looks for writers that were forgotten */
 
 typedef struct writer {
@@ -19,6 +21,7 @@ typedef struct port {
     blob_thread_t t;
     writer_t *writers;
     uint64_t tidy_ns;
+    bool polite;   /* its priority is set: in the thread itself, so not by init */
     char *scratch; /* for warming */
 } port_t;
 
@@ -287,6 +290,9 @@ static void serve(actor_t *self, port_t *p, msg_t *m) {
 /* Between requests: forgotten writers, once a minute what the engine wants to tidy. */
 static void tick(actor_t *self, port_t *p) {
     uint64_t now = runtime_fresh_ns(p->t.blob->rt);
+    if (!p->polite) /* this thread only: hashing must not take the processor from chat */
+        setpriority(PRIO_PROCESS, 0, NICE);
+    p->polite = true;
     drop_forgotten(p, now);
     if (p->t.engine->tidy && !BLOB_READ(p->t.blob->stopping) && now >= p->tidy_ns) {
         p->t.deadline_ns = now + 1000000000;
