@@ -5,7 +5,16 @@ import type { Session } from './session.js';
 import type { Store, Tx } from './store.js';
 import { sleep } from './timing.js';
 import type { ClientEvents, Message } from './types.js';
-import { apply, hasGap, newRow, mergeBrief, type Applied, type Batch, type ConversationRow } from './rows.js';
+import {
+  apply,
+  hasGap,
+  putRow,
+  newRow,
+  mergeBrief,
+  type Applied,
+  type Batch,
+  type ConversationRow,
+} from './rows.js';
 import type { ConversationBrief } from './wire.js';
 
 export interface ChatsHost {
@@ -111,7 +120,7 @@ export class Chats {
       const found = await tx.get<ConversationRow>('conversations', id);
       if (!found) return undefined;
       fn(found);
-      tx.put('conversations', id, found);
+      putRow(tx, found);
       return found;
     });
     if (!row) return;
@@ -143,9 +152,14 @@ export class Chats {
   private put(row: ConversationRow): void {
     if (!this.session.row) return;
     if (!this.told.has(row.id)) this.told.set(row.id, row.first);
-    this.rows.set(row.id, row);
+    this.keep(row);
     if (lacks(row)) this.host.lacking(row.id, false);
     this.listChanged();
+  }
+
+  /** What two transactions answer may come in the other order. */
+  private keep(row: ConversationRow): void {
+    if ((this.rows.get(row.id)?.version ?? 0) <= row.version) this.rows.set(row.id, row);
   }
 
   private post(ids: number[], changed: Message[] = []): void {
@@ -184,7 +198,7 @@ export class Chats {
     }
     const { row, changed, fresh, wrote } = result;
     const told = this.toldOf(id);
-    this.rows.set(id, row);
+    this.keep(row);
     this.told.set(id, Math.max(told, row.top));
     this.host.settled(row, batch.settled);
     const known = changed.filter((m) => m.seq <= told);
@@ -217,6 +231,6 @@ export function lacks(row: ConversationRow): boolean {
 export async function takeBrief(tx: Tx, brief: ConversationBrief, top: number): Promise<ConversationRow> {
   const known = await tx.get<ConversationRow>('conversations', brief.id);
   const row = known ? { ...known, brief: mergeBrief(known.brief, brief) } : newRow(brief, top);
-  tx.put('conversations', brief.id, row);
+  putRow(tx, row);
   return row;
 }

@@ -9,6 +9,8 @@ export type Range = [number, number];
 
 export interface ConversationRow {
   id: number;
+  /** Rises with each write, so that nobody takes an older row for a newer one; begins with the time, so that a row made anew is newer. */
+  version: number;
   brief: ConversationBrief;
   /** Every message up to here has been told (or was there before the client began): the next to tell is top + 1. */
   top: number;
@@ -52,7 +54,21 @@ export interface Applied {
 }
 
 export function newRow(brief: ConversationBrief, top: number): ConversationRow {
-  return { id: brief.id, brief, top, first: top, change: brief.latest_change, ranges: [], gone: [] };
+  return {
+    id: brief.id,
+    version: Date.now(),
+    brief,
+    top,
+    first: top,
+    change: brief.latest_change,
+    ranges: [],
+    gone: [],
+  };
+}
+
+export function putRow(tx: Tx, row: ConversationRow): void {
+  row.version++;
+  tx.put('conversations', row.id, row);
 }
 
 /** Puts what came in where it belongs. Undefined: there is no such conversation. */
@@ -76,7 +92,7 @@ export async function apply(
   const fresh = row.top < from ? [] : await tx.messages(id, from, row.top);
   trim(tx, row, keep);
   const moved = JSON.stringify(row) !== before;
-  if (moved) tx.put('conversations', id, row);
+  if (moved) putRow(tx, row);
   const whole = row.top < from || fresh.length === row.top - from + 1;
   return { row, changed, fresh: whole ? fresh : null, wrote: moved || changed.length > 0 };
 }
