@@ -177,7 +177,8 @@ export const en = {
   'settings.notifyDenied':
     'The browser does not allow notifications for this page. Its own settings can change that.',
   'settings.devices': 'Where you are signed in',
-  'settings.devicesText': 'If you do not know one of these, end it and change who knows your password.',
+  'settings.devicesText':
+    'End what you do not recognise, and make sure that nobody else knows your password.',
   'settings.browser': 'Browser',
   'settings.thisOne': 'Here',
   'settings.lastUsed': 'Last used {when}',
