@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BEHIND (8 * 1024 * 1024) /* unwritten pages of a writer: two of these at most */
+#define BEHIND (1024 * 1024) /* unwritten pages of a writer: two of these at most */
 
 typedef struct file_write {
     int dir, fd;
