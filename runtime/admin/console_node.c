@@ -111,6 +111,7 @@ static const struct {
     {"script.slice", UNKNOWN, STAT_SCRIPT_KILLED_TIME},
     {"script.preempt", UNKNOWN, STAT_SCRIPT_PREEMPTED},
     {"script.queue", UNKNOWN, STAT_SCRIPT_BUSY},
+    {"limits.script_log", UNKNOWN, STAT_SCRIPT_LOG_DROPPED},
     {"script.timers", UNKNOWN, UNKNOWN},
     {"group.member_limit", UNKNOWN, UNKNOWN},
     {"files.uploads", STAT_FILES_UPLOADS, STAT_FILES_REFUSED},

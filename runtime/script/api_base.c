@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/stat.h"
 #include "base/text.h"
 #include "script/shadow.h"
 
@@ -133,10 +134,37 @@ static int json_list(lua_State *L) {
 }
 
 /* --- log: upvalue 1 is the level --- */
+
+/* A script in a loop would fill the disk that messages are committed to. */
+static bool may_log(host_t *h) {
+    conf_rate_t rate = h->script->log_rate;
+    if (rate.per_s == 0)
+        return true;
+    uint64_t now = clock_mono_ns(), each = 1000000000 / rate.per_s;
+    uint64_t due = h->log_due_ns > now ? h->log_due_ns : now;
+    if (due - now > each * rate.burst) {
+        h->log_dropped++;
+        stat_add(STAT_SCRIPT_LOG_DROPPED, 1);
+        return false;
+    }
+    h->log_due_ns = due + each;
+    return true;
+}
+
+static void tell_dropped(host_t *h) {
+    if (h->log_dropped == 0)
+        return;
+    log_warn("lua", "%s: lines left out, limits.script_log count=%u", h->service, h->log_dropped);
+    h->log_dropped = 0;
+}
+
 static int base_log(lua_State *L) {
     char room[800];
     slice_t s;
     lua_settop(L, 1);
+    if (!may_log(host_of(L)))
+        return 0;
+    tell_dropped(host_of(L));
     s.at = luaL_tolstring(L, 1, &s.len);
     log_write((log_level_t)lua_tointeger(L, lua_upvalueindex(1)), "lua", "%s: %s",
               host_of(L)->service, log_safe(s, room, sizeof room));

@@ -16,6 +16,7 @@ static void read_conf(script_t *s, const conf_t *conf) {
     s->vm_conf.preempt = true;
     watchdog_limit_set((uint32_t)conf_int(conf, "script.preempt"));
     s->shards = (uint32_t)conf_int(conf, "script.shards");
+    s->log_rate = conf_rate(conf, "limits.script_log");
     s->timeout_ms = (uint32_t)conf_int(conf, "script.timeout");
     s->max_queue = (uint32_t)conf_int(conf, "script.queue");
     s->max_timers = (uint32_t)conf_int(conf, "script.timers");

@@ -26,13 +26,15 @@ typedef struct host {
     codec_t *codec;
     version_t *version;
     const char *service; /* for the log */
-    bool stub;           /* a spec or a shadow runs: nothing reaches the world (api_stub.c) */
-    shard_t *shard;      /* NULL in policy VMs */
-    actor_t *self;       /* NULL outside of a handler */
-    task_t *task;        /* NULL where nothing can wait */
-    record_t *record;    /* of the task; NULL: not recorded */
-    store_batch_t batch; /* being filled by store.batch: owned here, so that an error of the script
-                            leaks nothing */
+    uint64_t log_due_ns; /* log lines: where the next one stands if they come evenly (api_base.c) */
+    uint32_t log_dropped; /* since the last one that was written */
+    bool stub;            /* a spec or a shadow runs: nothing reaches the world (api_stub.c) */
+    shard_t *shard;       /* NULL in policy VMs */
+    actor_t *self;        /* NULL outside of a handler */
+    task_t *task;         /* NULL where nothing can wait */
+    record_t *record;     /* of the task; NULL: not recorded */
+    store_batch_t batch;  /* being filled by store.batch: owned here, so that an error of the script
+                             leaks nothing */
 } host_t;
 static inline host_t *host_of(lua_State *L) {
     return vm_host(L);
@@ -102,6 +104,7 @@ struct script {
     size_t function_count;
     vm_conf_t vm_conf;
     uint32_t shards, timeout_ms, max_queue, max_timers, max_json, shadow_rate;
+    conf_rate_t log_rate;
     uint32_t service_count;
     service_t services[SCRIPT_SERVICES];
     uint32_t workers;
