@@ -5,6 +5,9 @@ import { Emitter } from './emitter.js';
 import type { Timeline } from './shape.js';
 import type { Message, OutboxEntry, Window } from './types.js';
 
+/** A message leaves the outbox within so many others. */
+const RECENT = 500;
+
 type Change = 'newer' | 'older' | 'changed' | 'outbox' | 'reset';
 
 export class LiveTimeline extends Emitter<{ change: Change }> implements Timeline {
@@ -50,8 +53,14 @@ export class LiveTimeline extends Emitter<{ change: Change }> implements Timelin
     void this.toEnd();
   }
 
+  /** Without those that are among the messages already: of a message that another tab has sent the push may be here sooner than its note. */
   get pending(): readonly OutboxEntry[] {
-    return this.client.messages.outbox(this.conversation);
+    const waiting = this.client.messages.outbox(this.conversation);
+    if (!waiting.length) return waiting;
+    const me = this.client.auth.profile?.user.id;
+    const own = this.messages.slice(-RECENT).filter((m) => m.sender_id === me);
+    const shown = new Set(own.map((m) => m.client_msg_id));
+    return waiting.filter((entry) => !shown.has(entry.client_msg_id));
   }
 
   async older(count = 50): Promise<number> {
