@@ -4,6 +4,7 @@
 #include "actors/chat.h"
 #include "actors/edge.h"
 #include "actors/hub.h"
+#include "base/bucket.h"
 #include "base/json_plain.h"
 #include "base/text.h"
 #include "net/frame.h"
@@ -163,7 +164,7 @@ bool frame_allowed(conn_t *c, uint8_t opcode, bool fin) {
     if (c->echo || c->closing || opcode == WS_CLOSE)
         return true;
     uint64_t now = actor_now_ns(c->self);
-    uint32_t wait = limit_bucket(&c->frames_ns, edge_at(c)->edge->ws_frames, now);
+    uint32_t wait = bucket_take(&c->frames_ns, edge_at(c)->edge->ws_frames, now);
     if (wait == 0)
         return true;
     if (is_abuse(c, now) || opcode >= WS_CLOSE)
@@ -177,7 +178,7 @@ uint32_t frame_message_wait(conn_t *c) {
     uint64_t now = actor_now_ns(c->self);
     if (e->ws_messages.per_s == 0)
         return 0;
-    uint32_t wait = limit_bucket(&conn_edge(c)->messages_ns, e->ws_messages, now);
+    uint32_t wait = bucket_take(&conn_edge(c)->messages_ns, e->ws_messages, now);
     if (wait)
         is_abuse(c, now);
     return wait;

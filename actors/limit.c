@@ -1,10 +1,9 @@
-/* limit: see limit.h. The generic cell rate algorithm: one 64-bit moment a bucket. */
+/* limit: see limit.h. One 64-bit moment a bucket (base/bucket.h). */
 #include "actors/limit.h"
+#include "base/bucket.h"
 #include "base/hash.h"
 #include "base/pool.h"
 
-#define SECOND  1000000000ull
-#define MS      1000000ull
 #define STRANGE 1024u /* shared buckets for keys that find no place */
 
 struct limit {
@@ -27,20 +26,6 @@ void limit_free(limit_t *l) {
     pool_free(l, sizeof *l);
 }
 
-uint32_t limit_bucket(uint64_t *full_ns, conf_rate_t rate, uint64_t now_ns) {
-    if (rate.per_s == 0)
-        return 0;
-    uint64_t step = SECOND / rate.per_s;
-    uint64_t slack = step * (rate.burst > 1 ? rate.burst - 1 : 0);
-    uint64_t full = *full_ns > now_ns ? *full_ns : now_ns;
-    if (full - now_ns > slack) {
-        uint64_t wait = full - now_ns - slack;
-        return (uint32_t)((wait + MS - 1) / MS);
-    }
-    *full_ns = full + step;
-    return 0;
-}
-
 typedef struct take {
     conf_rate_t rate;
     uint64_t now_ns;
@@ -49,7 +34,7 @@ typedef struct take {
 
 static shared_verdict_t take_one(void *arg, void *value) {
     take_t *t = arg;
-    t->wait_ms = limit_bucket(value, t->rate, t->now_ns);
+    t->wait_ms = bucket_take(value, t->rate, t->now_ns);
     return SHARED_KEEP;
 }
 

@@ -1,6 +1,6 @@
-/* limit: token buckets, kept as the one moment at which the bucket is full again. One in a socket
- * is a number; those per user and address are a shared table with a cap: beyond it strangers share
- * buckets, so a flood of addresses costs no memory and opens no door. Any thread. */
+/* limit: the token buckets (base/bucket.h) of users and addresses: a shared table with a cap;
+ * beyond it strangers share buckets, so a flood of addresses costs no memory and opens no door. Any
+ * thread. */
 #pragma once
 #include "base/conf.h"
 
@@ -15,6 +15,3 @@ uint32_t limit_take(limit_t *l, limit_kind_t kind, uint64_t key, conf_rate_t rat
 /* Forgets full buckets. */
 void limit_sweep(limit_t *l, uint64_t now_ns);
 size_t limit_count(const limit_t *l);
-
-/* The same on a bucket of one's own; *full_ns starts at 0. */
-uint32_t limit_bucket(uint64_t *full_ns, conf_rate_t rate, uint64_t now_ns);

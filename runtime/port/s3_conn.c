@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/stat.h"
+#include "base/text.h"
 #include "port/s3_in.h"
 #include "port/s3_xml.h"
 #include <stdio.h>
@@ -72,15 +73,8 @@ static void keep(char *room, size_t size, slice_t v) {
 }
 
 static int64_t number(slice_t v) {
-    int64_t n = 0;
-    if (v.len == 0 || v.len > 18)
-        return -1;
-    for (size_t i = 0; i < v.len; i++) {
-        if (v.at[i] < '0' || v.at[i] > '9')
-            return -1;
-        n = n * 10 + (v.at[i] - '0');
-    }
-    return n;
+    int64_t n;
+    return text_to_int(v, &n) ? n : -1;
 }
 
 /* bytes 0-99/1234 */

@@ -1,5 +1,6 @@
 /* api_base: fail, json, log, now, hash, random: what scripts may call that needs no wait.
  * lua/API.md documents it. */
+#include "base/bucket.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -137,18 +138,11 @@ static int json_list(lua_State *L) {
 
 /* A script in a loop would fill the disk that messages are committed to. */
 static bool may_log(host_t *h) {
-    conf_rate_t rate = h->script->log_rate;
-    if (rate.per_s == 0)
+    if (bucket_take(&h->log_full_ns, h->script->log_rate, clock_mono_ns()) == 0)
         return true;
-    uint64_t now = clock_mono_ns(), each = 1000000000 / rate.per_s;
-    uint64_t due = h->log_due_ns > now ? h->log_due_ns : now;
-    if (due - now > each * rate.burst) {
-        h->log_dropped++;
-        stat_add(STAT_SCRIPT_LOG_DROPPED, 1);
-        return false;
-    }
-    h->log_due_ns = due + each;
-    return true;
+    h->log_dropped++;
+    stat_add(STAT_SCRIPT_LOG_DROPPED, 1);
+    return false;
 }
 
 static void tell_dropped(host_t *h) {

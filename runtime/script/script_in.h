@@ -25,8 +25,8 @@ typedef struct host {
     script_t *script;
     codec_t *codec;
     version_t *version;
-    const char *service; /* for the log */
-    uint64_t log_due_ns; /* log lines: where the next one stands if they come evenly (api_base.c) */
+    const char *service;  /* for the log */
+    uint64_t log_full_ns; /* bucket of its log lines (limits.script_log) */
     uint32_t log_dropped; /* since the last one that was written */
     bool stub;            /* a spec or a shadow runs: nothing reaches the world (api_stub.c) */
     shard_t *shard;       /* NULL in policy VMs */

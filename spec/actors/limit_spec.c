@@ -1,33 +1,9 @@
-/* Token buckets. */
+/* Token buckets of users and addresses. */
 #include "actors/limit.h"
 #include "spec/spec.h"
 
 #define MS 1000000ull
-static const conf_rate_t rate = {50, 100};
 
-SPEC("lets the burst through, then tells how long to wait") {
-    uint64_t b = 0;
-    for (int i = 0; i < 100; i++)
-        CHECK_INT(limit_bucket(&b, rate, 1000 * MS), 0);
-    CHECK_INT(limit_bucket(&b, rate, 1000 * MS), 20);
-    CHECK_INT(limit_bucket(&b, rate, 1020 * MS), 0);
-    CHECK_INT(limit_bucket(&b, rate, 1021 * MS), 19);
-}
-SPEC("is full again after burst / rate, not fuller") {
-    uint64_t b = 0;
-    for (int i = 0; i < 100; i++)
-        limit_bucket(&b, rate, 1000 * MS);
-    int passed = 0;
-    for (int i = 0; i < 200; i++)
-        passed += limit_bucket(&b, rate, 100000 * MS) == 0;
-    CHECK_INT(passed, 100);
-}
-SPEC("a rate of 0 is no limit") {
-    uint64_t b = 0;
-    conf_rate_t off = {0, 0};
-    for (int i = 0; i < 100000; i++)
-        CHECK_INT(limit_bucket(&b, off, 5), 0);
-}
 SPEC("counts each kind and key apart") {
     limit_t *l = limit_new(100);
     conf_rate_t one = {1, 1};
