@@ -50,12 +50,10 @@ export class Auth {
    * of the user stay (endOtherLogins). Without a way to the server it still forgets.
    */
   async logout(): Promise<void> {
-    try {
-      await this.session.call('POST', '/api/auth/logout');
-    } catch {
-      // an ended login is what we wanted, and without a network there is nothing more to do
-    }
+    const token = await this.session.token().catch(() => '');
+    // here before there: the other tabs shall find an empty store when the server ends their sockets
     await this.session.end('logout', true);
+    if (token) await this.http.call('POST', '/api/auth/logout', { token }).catch(() => {});
   }
 
   /** Where the user is logged in; the newest first, at most 1,000. */

@@ -207,6 +207,20 @@ describe('a connection', () => {
     expect(FakeSocket.all.length).toBe(1);
   });
 
+  it('is signed out by a logout before the server hears of it', async () => {
+    const store = client['store'];
+    let left: unknown = 'nothing asked';
+    let token: unknown;
+    client['session']['http'].call = async (_method, path, init) => {
+      left = path === '/api/auth/logout' && (await store.read((tx) => tx.get('meta', 'session')));
+      token = init?.token;
+      throw new TypeError('no network');
+    };
+    await client.auth.logout();
+    expect([left, token]).toEqual([undefined, 'a1']);
+    expect(client.state).toMatchObject({ name: 'signed-out', reason: 'logout' });
+  });
+
   it('says that the server is busy, and waits as long as that asks', async () => {
     answers['/api/users/me'] = () => ({
       status: 503,
