@@ -2,30 +2,44 @@
  * judge what it gets (wsbench does that): it keeps a server busy in one plain way, reads the
  * server's CPU time at both ends of the measured span and prints one line "name=value ...".
  *
- *   bench_load MODE addr=IP:PORT paths=FILE [pid=N] [seconds=N] ...     a line of paths a
- * connection pump      inflight=N text=TEXT match=TEXT [most=N]    so many unanswered texts a
- * connection fan       inflight=N text=TEXT match=TEXT [room=ID]   the first one sends, all others
- * receive shake     inflight=N                                  handshakes, one after the other in
- * N lanes hold      [slots=N]    opens all and waits: USR1 = cut all and come back at once, TERM =
- * end accounts  http=IP:PORT count=N prefix=TEXT out=FILE [lanes=N]   registers users: lines "ID
- * TOKEN" In texts @ stands for a number that is different each time. */
+ *   bench_load MODE addr=IP:PORT paths=FILE [pid=N] [seconds=N] [NAME=VALUE]...
+ *
+ * A line of paths is a connection. In texts @ stands for a number that is different each time.
+ *
+ *   pump  inflight=N text=TEXT match=TEXT [most=N]: so many unanswered texts a connection
+ *
+ *   fan  inflight=N text=TEXT match=TEXT room=ID [silent=1]: the first one sends, all others
+ *   receive; they ack every 64th, or, silent, nothing in what is measured
+ *
+ *   shake  inflight=N: handshakes, one after the other in N lanes
+ *
+ *   hold  [slots=N]: opens all and waits: USR1 = cut all and come back at once, TERM = end
+ *
+ *   accounts  http=IP:PORT count=N prefix=TEXT out=FILE [lanes=N]: registers users: lines
+ *   "ID TOKEN" */
 #include "wsbench/wsbench.h"
 #include <dirent.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define WARM_NS   500000000ull
-#define ACK_EVERY 64
+#define WARM_NS    500000000ull
+#define ACK_EVERY  64
+#define SILENT_MAX 900 /* messages: at 1,000 without ack parleyd leaves the rest to sync */
+#define SILENT_NS  4000000000ull /* after 10 s it sends again */
 
 typedef struct peer {
     client_t c; /* must be first: events give it */
     const char *path;
     bool up;
     uint32_t pushes; /* since the last ack */
+    uint64_t seq;    /* of the last push */
     uint64_t number; /* of the next text */
 } peer_t;
 
@@ -38,6 +52,7 @@ static uint32_t count, up, failed;
 static uint64_t answers, nonce, most;
 static const char *text, *match, *room;
 static uint32_t inflight;
+static bool silent;
 static volatile sig_atomic_t again, stop;
 
 /* ---- arguments ---- */
@@ -141,21 +156,25 @@ static void pump_message(client_t *c, char *at, size_t len) {
         say(p);
 }
 
-/* A device of parleyd acks what it was pushed, as a client does. */
+/* A device acks what it was pushed. */
+static void ack(peer_t *p) {
+    char out[160];
+    p->pushes = 0;
+    int n =
+        snprintf(out, sizeof out,
+                 "{\"type\":\"ack\",\"data\":{\"conversation_id\":%s,\"seq\":%lu}}", room, p->seq);
+    client_text(loop, &p->c, (slice_t){out, (size_t)n});
+}
+
 static void fan_message(client_t *c, char *at, size_t len) {
     peer_t *p = (peer_t *)c;
     if (!wanted(at, len))
         return;
     answers++;
-    const char *seq = room ? memmem(at, len, "\"seq\":", 6) : NULL;
-    if (!seq || ++p->pushes < ACK_EVERY)
-        return;
-    char out[160];
-    p->pushes = 0;
-    int n = snprintf(out, sizeof out,
-                     "{\"type\":\"ack\",\"data\":{\"conversation_id\":%s,\"seq\":%lu}}", room,
-                     strtoul(seq + 6, NULL, 10));
-    client_text(loop, &p->c, (slice_t){out, (size_t)n});
+    const char *seq = memmem(at, len, "\"seq\":", 6);
+    p->seq = seq ? strtoul(seq + 6, NULL, 10) : p->seq;
+    if (++p->pushes >= ACK_EVERY && !silent)
+        ack(p);
 }
 
 static void ignore(client_t *c, char *at, size_t len) {
@@ -227,28 +246,60 @@ static void pump(void) {
     span_print(from, span_now(answers));
 }
 
+/* One round: the first one says `inflight` texts, everybody else gets them. */
+static uint64_t fan_round(void) {
+    uint64_t want = (uint64_t)inflight * (count - 1), give_up = now_ns() + 5000000000ull;
+    answers = 0;
+    for (uint32_t k = 0; k < inflight; k++)
+        say(&peers[0]);
+    while (answers < want && failed == 0 && now_ns() < give_up)
+        loop_turn(loop, give_up);
+    if (answers < want)
+        fail("%lu of %lu deliveries came", answers, want);
+    return want;
+}
+
+/* All ack. A socket that has sent makes its kernel hold back acknowledgements from then on: that is
+ * ended, so that what follows goes to peers that never send. */
+static void ack_all(void) {
+    int one = 1;
+    for (uint32_t i = 1; i < count; i++)
+        ack(&peers[i]);
+    turn_for(200000000);
+    for (uint32_t i = 1; i < count; i++)
+        setsockopt(peers[i].c.fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
+/* The acks of silent receivers are left out of the measured span. */
+static void ack_outside(span_t *from) {
+    span_t a = span_now(0);
+    ack_all();
+    span_t b = span_now(0);
+    from->at += b.at - a.at;
+    from->cpu += b.cpu - a.cpu;
+}
+
 static void fan(void) {
     static const client_events_t events = {
         .open = on_open, .message = fan_message, .closed = on_closed};
     open_all(&events, 64);
     turn_for(100000000);
-    uint64_t begin = now_ns(), till = begin + WARM_NS + number("seconds", "3") * 1000000000ull;
-    span_t from = {0};
-    uint64_t all = 0;
-    while (now_ns() < till) {
-        if (!from.at && now_ns() > begin + WARM_NS)
-            from = span_now(all);
-        answers = 0;
-        for (uint32_t k = 0; k < inflight; k++)
-            say(&peers[0]);
-        uint64_t want = (uint64_t)inflight * (count - 1), give_up = now_ns() + 5000000000ull;
-        while (answers < want && failed == 0 && now_ns() < give_up)
-            loop_turn(loop, give_up);
-        if (answers < want)
-            fail("%lu of %lu deliveries came", answers, want);
-        all += answers;
+    for (uint64_t till = now_ns() + WARM_NS; now_ns() < till;)
+        fan_round();
+    if (silent)
+        ack_all();
+    uint64_t acked = now_ns(), all = 0;
+    span_t from = span_now(0);
+    for (uint64_t ns = number("seconds", "3") * 1000000000ull; now_ns() < from.at + ns;) {
+        all += fan_round();
+        if (silent && (peers[1].pushes >= SILENT_MAX || now_ns() > acked + SILENT_NS)) {
+            ack_outside(&from);
+            acked = now_ns();
+        }
     }
     span_print(from, span_now(all));
+    if (silent)
+        ack_all();
 }
 
 static void shake(void) {
@@ -375,7 +426,8 @@ int main(int argc, char **argv) {
     } modes[] = {{"pump", pump}, {"fan", fan}, {"shake", shake}, {"hold", hold}};
     text = arg("text", "");
     match = arg("match", NULL);
-    room = arg("room", NULL);
+    room = arg("room", "0");
+    silent = number("silent", "0") != 0;
     inflight = (uint32_t)number("inflight", "1");
     nonce = now_ns();
     loop = loop_new(&options, &tally);
