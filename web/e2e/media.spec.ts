@@ -234,6 +234,8 @@ it('goes on by itself with an upload that a reload has broken off', { timeout: 4
   await expect.poll(() => gate.held, { timeout: LONG }).toBe(2);
   gate.lift();
   await lena.page.reload();
+  // nobody waits for claims of the page that is gone: those would hold for 15 s and more
+  await expect.poll(() => gate.passed, { timeout: 10_000, interval: 50 }).toBeGreaterThan(0);
   expect(await saved(tom, path)).toBe(hash);
   expect(gate.passed).toBe(2);
   await row(lena, 'twenty.bin')

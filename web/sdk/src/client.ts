@@ -15,6 +15,7 @@ import { IndexedDbStore } from './idb.js';
 import { pageRtc } from './media.js';
 import { MessageBox } from './messages.js';
 import { Outbox, type OutboxNote } from './outbox.js';
+import { Peers, type PeerNote } from './peers.js';
 import { PresenceWatch } from './presence.js';
 import { fromPush, type Batch } from './rows.js';
 import { Session, type SessionNote } from './session.js';
@@ -25,6 +26,8 @@ import { backoff, unique } from './timing.js';
 import { Uploads } from './uploads.js';
 import type { ClientEvents, ClientOptions, SocketClass, State } from './types.js';
 import type { MessageRevoked, PresenceItem, PushMessage } from './wire.js';
+
+type Note = SessionNote | RowsNote | OutboxNote | PeerNote;
 
 export class Client extends Emitter<ClientEvents> {
   readonly device: string;
@@ -39,6 +42,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly files: Files;
   readonly calls: Calls;
   private store: Store;
+  private peers: Peers;
   private session: Session;
   private connection: Connection;
   private chats: Chats;
@@ -63,7 +67,8 @@ export class Client extends Emitter<ClientEvents> {
     this.store = options.store ?? (globalThis.indexedDB ? new IndexedDbStore() : new MemoryStore());
     const fail = (e: ApiError) => this.emit('error', e);
     const http = new Http(base, this.device, fetcher);
-    const session = (this.session = new Session(this.store, http, this, (why) => this.signed(why)));
+    const peers = (this.peers = new Peers(this.store, this));
+    const session = (this.session = new Session(this.store, http, peers, this, (why) => this.signed(why)));
     const connection = (this.connection = new Connection(session, http, Socket, platform, {
       state: (state) => this.emit('state', state),
       welcome: () => void this.welcome(),
@@ -81,7 +86,7 @@ export class Client extends Emitter<ClientEvents> {
     this.list = new ConversationList(session, connection, chats, this.store);
     this.acks = new Acks(connection);
     this.sync = new Sync(connection, chats, history, options.farBehind ?? 5000, fail);
-    this.outbox = new Outbox(session, connection, chats, this.store, uploads, this, (id) =>
+    this.outbox = new Outbox(session, connection, chats, this.store, uploads, peers, this, (id) =>
       this.emit('outbox', { conversation_id: id }),
     );
     this.watch = new PresenceWatch(session, connection, (items) => this.emit('presence', items));
@@ -108,9 +113,7 @@ export class Client extends Emitter<ClientEvents> {
     if (this.started) return;
     await this.store.open();
     this.started = true;
-    this.ends.push(
-      this.store.listen((note) => this.heard(note as SessionNote | RowsNote | OutboxNote), this),
-    );
+    this.ends.push(this.store.listen((note) => this.heard(note as Note), this));
     this.followPage();
     await this.session.load();
   }
@@ -123,9 +126,10 @@ export class Client extends Emitter<ClientEvents> {
   /** Ends the socket, timers and listeners. The login, and what waits to be sent, stay in the store. */
   async close(): Promise<void> {
     this.started = false;
-    for (const end of this.ends.splice(0)) end();
     this.silence('closed');
+    // others hear of it, as long as the store carries notes
     await this.outbox.stop(true);
+    for (const end of this.ends.splice(0)) end();
     await this.store.close();
   }
 
@@ -233,10 +237,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Another client of this store has something to tell. */
-  private heard(note: SessionNote | RowsNote | OutboxNote): void {
-    if (note.kind === 'session') this.quietly(this.session.load());
-    else if (!this.session.row) return;
-    else if (note.kind === 'rows') this.chats.heard(note);
+  private heard(note: Note): void {
+    if (!this.started) return;
+    if ('name' in note) return this.peers.heard(note);
+    if (note.kind === 'session') return this.quietly(this.session.load());
+    if (!this.session.row) return;
+    if (note.kind === 'rows') this.chats.heard(note);
     else this.outbox.heard(note);
   }
 
@@ -250,7 +256,10 @@ export class Client extends Emitter<ClientEvents> {
     const page = globalThis as unknown as EventTarget;
     follow(page, 'online', () => this.connection.now());
     follow(page, 'offline', () => this.connection.lostNetwork());
-    follow(page, 'pageshow', () => this.connection.woke());
+    follow(page, 'pageshow', () => {
+      this.connection.woke();
+      this.quietly(this.outbox.takeOver());
+    });
     follow(globalThis.document, 'resume', () => this.connection.woke());
     follow(globalThis.document, 'visibilitychange', () => {
       if (!document.hidden) this.connection.woke();

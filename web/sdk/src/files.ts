@@ -50,9 +50,10 @@ export class FileAccess implements Files {
       size_bytes: file.size,
       kind: options.kind ?? kindOf(content_type),
     };
-    const { file_id, object_key } = await this.uploads.single(info, file, signal, (done) =>
-      options.progress?.(done, file.size),
-    );
+    const { file_id, object_key } = await this.uploads.single(info, file, {
+      signal,
+      sent: (done) => options.progress?.(done, file.size),
+    });
     return { file_id, object_key };
   }
 }

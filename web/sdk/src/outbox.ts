@@ -1,12 +1,13 @@
-// Messages of one's own on their way: kept in the store, sent in order for each conversation, one at a time, until the server has taken
-// or refused them. Whoever queued a message sends it and claims it anew while it lives; what nobody claims any more (a closed tab)
-// another client of the store takes over. Sending twice does no harm: the server knows a message by its client_msg_id.
+// Messages of one's own on their way: kept in the store, sent in order for each conversation, one at a time, until the server
+// has taken or refused them. Whoever queued a message sends it; what belonged to a client that lives no more (a closed tab) another client of the
+// store takes over. Sending twice does no harm: the server knows a message by its client_msg_id.
 import type { Chats } from './chats.js';
 import type { Connection } from './connection.js';
 import { ApiError, toApiError } from './errors.js';
 import { fromItem, type ConversationRow } from './rows.js';
+import type { Peers } from './peers.js';
 import type { Session } from './session.js';
-import type { Store, Tx } from './store.js';
+import type { Store } from './store.js';
 import { backoff, sleep, unique } from './timing.js';
 import type { Content, FileOptions, Message, OutboxEntry, SendOptions } from './types.js';
 import type { Completed, Uploads } from './uploads.js';
@@ -15,9 +16,8 @@ import type { MessageItem } from './wire.js';
 export interface OutboxRow extends OutboxEntry {
   /** They go in this order. */
   order: number;
+  /** The client that sends it (Peers.self), or "": whoever finds it. */
   owner: string;
-  /** Unix ms; after that others may take it over. */
-  until: number;
   /** What the upload is called in the store, and what it came to. */
   uploadId?: string;
   completed?: Completed;
@@ -31,8 +31,8 @@ type Ack = { message_id: number; seq: number; created_at_ms: number };
 export type OutboxNote = { kind: 'outbox'; conversation: number };
 
 const MOST = 1000;
-const CLAIM_MS = 15_000;
-const TICK_MS = 5000;
+/** How often is asked whether the others whose messages wait still live. */
+const TICK_MS = 2000;
 /** Whether these were done is not known, and after so many tries it never will be. */
 const OPEN_TRIES = 10;
 /** Conversations that are sent to at the same time: what a server allows one socket is soon used up. */
@@ -48,7 +48,7 @@ export class Outbox {
   private tried = new Set<string>();
   private pumping = new Set<number>();
   private uploading = new Map<string, AbortController>();
-  private self = unique();
+  private self: string;
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -57,9 +57,12 @@ export class Outbox {
     private chats: Chats,
     private store: Store,
     private uploads: Uploads,
+    private peers: Peers,
     private owner: object,
     private tell: (conversation: number) => void,
-  ) {}
+  ) {
+    this.self = peers.self;
+  }
 
   list(conversation: number): readonly OutboxEntry[] {
     return [...this.rows.values()]
@@ -70,14 +73,28 @@ export class Outbox {
 
   /** Somebody is signed in. */
   async start(): Promise<void> {
-    this.timer ??= setInterval(() => void this.tick(), TICK_MS);
+    this.timer ??= setInterval(() => void this.takeOver().catch(() => {}), TICK_MS);
     await this.load();
-    await this.tick();
+    this.run();
+    // nobody waits for the answers of those that may live no more
+    void this.takeOver().catch(() => {});
   }
 
-  /** Claims nothing any more, so that others need not wait until the claims end. */
+  /** Owns nothing any more, so that others need not ask. */
   async release(): Promise<void> {
-    if (this.rows.size) await this.claim((row) => row.owner === this.self, 0);
+    if (this.rows.size) await this.give((row) => row.owner === this.self, '');
+  }
+
+  /** What belongs to nobody who lives becomes one's own. */
+  async takeOver(): Promise<void> {
+    if (![...this.rows.values()].some((row) => row.owner !== this.self)) return;
+    await this.load();
+    const owners = new Set<string>();
+    for (const { owner, state } of this.rows.values()) if (state !== 'failed') owners.add(owner);
+    for (const owner of owners) if (await this.peers.alive(owner)) owners.delete(owner);
+    if (!owners.size || !this.session.row) return;
+    await this.give((row) => owners.has(row.owner), this.self);
+    this.run();
   }
 
   /** @param release others may go on with what waits */
@@ -163,7 +180,7 @@ export class Outbox {
   }
 
   private async queue(
-    part: Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner' | 'until'>,
+    part: Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner'>,
   ): Promise<OutboxEntry> {
     if (this.rows.size >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
     const now = Date.now();
@@ -173,7 +190,6 @@ export class Outbox {
       created_at_ms: now,
       order: 0,
       owner: this.self,
-      until: 0,
     });
   }
 
@@ -181,7 +197,7 @@ export class Outbox {
   private async last(row: OutboxRow): Promise<OutboxEntry> {
     const placed = await this.store.write(async (tx) => {
       const order = ((await tx.get<number>('meta', 'order')) ?? 0) + 1;
-      const now = { ...row, order, owner: this.self, until: Date.now() + CLAIM_MS };
+      const now = { ...row, order, owner: this.self };
       tx.put('meta', 'order', order);
       tx.put('outbox', row.client_msg_id, now);
       return now;
@@ -194,9 +210,15 @@ export class Outbox {
   }
 
   private async put(row: OutboxRow): Promise<void> {
-    this.rows.set(row.client_msg_id, row);
+    const name = row.client_msg_id;
+    this.rows.set(name, row);
     this.tell(row.conversation_id);
-    await this.store.write(async (tx) => tx.put('outbox', row.client_msg_id, row));
+    const own = await this.store.write(async (tx) => {
+      if ((await tx.get<OutboxRow>('outbox', name))?.owner !== this.self) return false;
+      tx.put('outbox', name, row);
+      return true;
+    });
+    if (!own) await this.load();
     this.post(row.conversation_id);
   }
 
@@ -224,36 +246,33 @@ export class Outbox {
     }
     for (const row of rows) {
       // of what is one's own the store may be a step behind
-      const own = row.owner === this.self && this.rows.has(row.client_msg_id);
+      const own = row.owner === this.self && this.rows.get(row.client_msg_id)?.owner === this.self;
       if (!own && !this.sent.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
+      if (row.owner !== this.self) this.uploading.get(row.client_msg_id)?.abort();
     }
   }
 
-  /** Claims anew what is one's own, and what nobody claims. */
-  private async tick(): Promise<void> {
-    if (!this.rows.size) return;
-    const now = Date.now();
-    await this.claim(
-      (row) => row.owner === this.self || row.until < now || row.until > now + CLAIM_MS,
-      now + CLAIM_MS,
-    );
-    this.run();
-  }
-
-  private async claim(which: (row: OutboxRow) => boolean, until: number): Promise<void> {
-    const claimed = await this.store.write((tx) => this.claimRows(tx, which, until));
-    for (const row of claimed) if (this.rows.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
-  }
-
-  private async claimRows(tx: Tx, which: (row: OutboxRow) => boolean, until: number): Promise<OutboxRow[]> {
-    const claimed: OutboxRow[] = [];
-    for (const row of await tx.all<OutboxRow>('outbox')) {
-      if (row.state === 'failed' || !which(row)) continue;
-      const mine = { ...row, owner: this.self, until };
-      tx.put('outbox', row.client_msg_id, mine);
-      claimed.push(mine);
+  /** Changes the owner of some, all at once. */
+  private async give(which: (row: OutboxRow) => boolean, owner: string): Promise<void> {
+    const given = await this.store.write(async (tx) => {
+      const rows = (await tx.all<OutboxRow>('outbox')).filter((row) => row.state !== 'failed' && which(row));
+      for (const row of rows) tx.put('outbox', row.client_msg_id, { ...row, owner });
+      return rows;
+    });
+    for (const row of given) {
+      const known = this.rows.get(row.client_msg_id);
+      if (known && known.state !== 'sent') this.rows.set(row.client_msg_id, { ...row, owner });
+      if (owner !== this.self) this.uploading.get(row.client_msg_id)?.abort();
     }
-    return claimed;
+    for (const id of new Set(given.map((row) => row.conversation_id))) this.post(id);
+  }
+
+  /** It is still here and one's own: asked before each step, since a page that was frozen has lost what it owned. */
+  private async owns(name: string): Promise<boolean> {
+    const row = await this.store.read((tx) => tx.get<OutboxRow>('outbox', name));
+    if (row?.owner === this.self) return true;
+    await this.load();
+    return false;
   }
 
   private go(conversation: number): void {
@@ -274,7 +293,7 @@ export class Outbox {
       const row = this.first(conversation);
       if (!row) return;
       try {
-        await this.deliver(row);
+        if (await this.owns(row.client_msg_id)) await this.deliver(row);
         tries = 0;
       } catch (e) {
         const error = toApiError(e);
@@ -345,12 +364,16 @@ export class Outbox {
     const stop = new AbortController();
     this.uploading.set(name, stop);
     try {
-      const completed = await this.uploads.run(row.uploadId, stop.signal, (sent_bytes) => {
+      const sent = (sent_bytes: number) => {
         const now = this.rows.get(name);
         if (!now?.upload) return;
         this.rows.set(name, { ...now, upload: { ...now.upload, sent_bytes } });
         this.tell(now.conversation_id);
-      });
+      };
+      const own = async () => {
+        if (!(await this.owns(name))) stop.abort();
+      };
+      const completed = await this.uploads.run(row.uploadId, { signal: stop.signal, sent, own });
       const now = this.rows.get(name);
       if (now && !stop.signal.aborted) await this.put({ ...now, state: 'sending', completed });
     } catch (e) {
@@ -364,6 +387,6 @@ export class Outbox {
 }
 
 function entryOf(row: OutboxRow): OutboxEntry {
-  const { order: _o, owner: _w, until: _u, uploadId: _i, completed: _c, ...entry } = row;
+  const { order: _o, owner: _w, uploadId: _i, completed: _c, ...entry } = row;
   return entry;
 }

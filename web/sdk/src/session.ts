@@ -1,7 +1,8 @@
 // Who is signed in: the token pair, kept in the store and shared by all who share it. A refresh token works once, so whoever
-// wants a new pair first takes a lease in the store; the others wait and take over what it got.
+// wants a new pair first takes a lease in the store; the others wait and take over what it got, or the lease of one that lives no more.
 import { ApiError } from './errors.js';
 import type { Answer, CallInit, Http } from './http.js';
+import type { Peers } from './peers.js';
 import type { Store, Tx } from './store.js';
 import { sleep, unique } from './timing.js';
 import type { AuthPayload, UserProfile } from './wire.js';
@@ -19,16 +20,21 @@ export interface SessionRow {
 
 /** A token with less life than this is refreshed before it is used. */
 const FRESH_MS = 20_000;
+/** Longer than any exchange takes: a holder that lives still has it no longer than this. */
 const LEASE_MS = 30_000;
 /** Short, so that a new try comes while the server still repeats a lost answer. */
 const REFRESH_MS = 4000;
 
 export type SessionNote = { kind: 'session' };
 
+interface Lease {
+  by: string;
+  until: number;
+}
+
 export class Session {
   row: SessionRow | null = null;
   private refreshing: Promise<SessionRow> | null = null;
-  private self = unique();
 
   /**
    * @param changed called with why, each time somebody signed in ('') or out, or the pair is a new one ('refreshed')
@@ -36,6 +42,7 @@ export class Session {
   constructor(
     private store: Store,
     private http: Http,
+    private peers: Peers,
     private owner: object,
     private changed: (why: string) => void,
   ) {}
@@ -122,33 +129,55 @@ export class Session {
   }
 
   private async refresh(stale: string): Promise<SessionRow> {
-    for (;;) {
-      const row = await this.store.write((tx) => this.lease(tx, stale));
+    for (let dead = ''; ;) {
+      const row = await this.store.write((tx) => this.lease(tx, stale, dead));
       if (row === null) {
         await this.load();
         throw signedOut();
       }
-      if (row === 'taken') await sleep(100);
-      else if (row.access !== stale) return this.adopt(row);
-      else return this.exchange(row);
+      if ('by' in row) {
+        if (await this.peers.alive(row.by)) await sleep(100);
+        else dead = row.by;
+      } else if (row.access !== stale) return this.adopt(row);
+      else {
+        const renewed = await this.exchange(row);
+        if (renewed) return renewed;
+      }
     }
   }
 
-  /** In a transaction: the row, with the lease taken if its token is the stale one. */
-  private async lease(tx: Tx, stale: string): Promise<SessionRow | null | 'taken'> {
+  /** In a transaction: the row, with the lease taken if its token is the stale one; or the lease of another, unless that one is dead. */
+  private async lease(tx: Tx, stale: string, dead: string): Promise<SessionRow | null | Lease> {
     const row = await tx.get<SessionRow>('meta', 'session');
     if (!row) return null;
     if (row.access !== stale) return row;
-    const lease = await tx.get<{ by: string; until: number }>('meta', 'refresh');
+    const lease = await tx.get<Lease>('meta', 'refresh');
     const now = Date.now();
-    if (lease && lease.by !== this.self && lease.until > now && lease.until <= now + LEASE_MS) return 'taken';
-    tx.put('meta', 'refresh', { by: this.self, until: now + LEASE_MS });
+    const { self } = this.peers;
+    const free = !lease || lease.by === self || lease.by === dead;
+    if (!free && lease.until > now && lease.until <= now + LEASE_MS) return lease;
+    tx.put('meta', 'refresh', { by: self, until: now + LEASE_MS } satisfies Lease);
     return row;
   }
 
-  /** Uses the refresh token; the lease is ours. An answer that got lost is asked for again at once: the server repeats it for 10 s. */
-  private async exchange(row: SessionRow): Promise<SessionRow> {
+  /** The lease is still ours: nobody has taken this client for dead. */
+  private async leased(): Promise<boolean> {
+    const lease = await this.store.read((tx) => tx.get<Lease>('meta', 'refresh'));
+    return lease?.by === this.peers.self;
+  }
+
+  private async endLease(tx: Tx): Promise<void> {
+    const lease = await tx.get<Lease>('meta', 'refresh');
+    if (lease?.by === this.peers.self) tx.delete('meta', 'refresh');
+  }
+
+  /**
+   * Uses the refresh token; the lease is ours. An answer that got lost is asked for again at once: the server repeats it for 10 s.
+   * Null: the lease went to another.
+   */
+  private async exchange(row: SessionRow): Promise<SessionRow | null> {
     for (let n = 0; ; n++) {
+      if (n > 0 && !(await this.leased())) return null;
       try {
         const body = { refresh_token: row.refresh };
         const init = { body, deadline: REFRESH_MS };
@@ -162,7 +191,7 @@ export class Session {
         }
         if ((error.code === 'network' || error.code === 'timeout') && n < 3) await sleep(300 * (n + 1));
         else {
-          await this.store.write(async (tx) => tx.delete('meta', 'refresh'));
+          await this.store.write((tx) => this.endLease(tx));
           throw error;
         }
       }
@@ -170,13 +199,16 @@ export class Session {
   }
 
   private async replace(old: SessionRow, row: SessionRow): Promise<SessionRow> {
-    await this.store.write(async (tx) => {
-      tx.delete('meta', 'refresh');
-      const now = await tx.get<SessionRow>('meta', 'session');
-      if (now?.login === old.login) tx.put('meta', 'session', row);
+    const now = await this.store.write(async (tx) => {
+      await this.endLease(tx);
+      const there = await tx.get<SessionRow>('meta', 'session');
+      // what another has got meanwhile is the newer pair
+      if (there?.login !== old.login || there.refresh !== old.refresh) return there;
+      tx.put('meta', 'session', row);
+      return row;
     });
     this.tell();
-    return this.adopt(row);
+    return this.adopt(now?.login === old.login ? now : row);
   }
 
   private adopt(row: SessionRow): SessionRow {

@@ -63,7 +63,14 @@ interface Prepared {
   uploadId: string;
 }
 
-type Sent = (bytes: number) => void;
+/** One upload on its way. */
+interface Job {
+  signal: AbortSignal;
+  /** Bytes that the store has so far. */
+  sent(bytes: number): void;
+  /** Asked before each step: aborts the signal if it is somebody else's by now. */
+  own?(): Promise<void>;
+}
 
 export class Uploads {
   /** Files given by this program, kept while it runs. */
@@ -110,7 +117,7 @@ export class Uploads {
   }
 
   /** Does what is not done yet. */
-  async run(id: string, signal: AbortSignal, sent: Sent): Promise<Completed> {
+  async run(id: string, job: Job): Promise<Completed> {
     const row = await this.row(id);
     const file = this.files.get(id) ?? row.blob;
     if (!file) throw new ApiError(0, 'file_needed', 'the same file is needed again');
@@ -122,13 +129,11 @@ export class Uploads {
         size_bytes: small.size,
         kind: 'image' as const,
       };
-      row.thumbnail_object_key = (await this.single(info, small, signal, () => {})).object_key;
+      row.thumbnail_object_key = (await this.single(info, small, { ...job, sent: () => {} })).object_key;
       await this.save(row);
     }
     const { file_id } =
-      row.size_bytes <= SINGLE_MAX
-        ? await this.single(row, file, signal, sent)
-        : await this.parts(row, file, signal, sent);
+      row.size_bytes <= SINGLE_MAX ? await this.single(row, file, job) : await this.parts(row, file, job);
     const done: Completed = { file_id };
     for (const key of ['width', 'height', 'duration_sec', 'thumbnail_object_key'] as const) {
       if (row[key] !== undefined) Object.assign(done, { [key]: row[key] });
@@ -158,22 +163,23 @@ export class Uploads {
       kind,
     }: Pick<UploadRow, 'filename' | 'content_type' | 'size_bytes' | 'kind'>,
     file: Blob,
-    signal: AbortSignal,
-    sent: Sent,
+    job: Job,
   ): Promise<Ticket> {
-    return patiently(signal, async () => {
+    const { signal } = job;
+    return patiently(job, async () => {
       const body = { filename, content_type, size_bytes, kind };
       const ticket = (await this.session.call<Ticket>('POST', '/api/files/upload', { body, signal })).data;
-      await this.put(ticket.upload_url, file.slice(0, file.size, content_type), signal, sent);
+      await this.put(ticket.upload_url, file.slice(0, file.size, content_type), job);
       return ticket;
     });
   }
 
   /** What the server has already is not sent again; an upload that it has forgotten begins anew. */
-  private async parts(row: UploadRow, file: Blob, signal: AbortSignal, sent: Sent): Promise<Multipart> {
-    const known = row.file_id ? await patiently(signal, () => this.known(row.file_id!, signal)) : null;
+  private async parts(row: UploadRow, file: Blob, job: Job): Promise<Multipart> {
+    const { signal } = job;
+    const known = row.file_id ? await patiently(job, () => this.known(row.file_id!, signal)) : null;
     const upload = known ?? {
-      ...(await patiently(signal, () => this.begin(row, signal))),
+      ...(await patiently(job, () => this.begin(row, signal))),
       status: 'open',
       parts: [],
     };
@@ -181,7 +187,7 @@ export class Uploads {
     const moved = new Map<number, number>();
     const tell = (part: number, bytes: number) => {
       moved.set(part, bytes);
-      sent([...moved.values()].reduce((a, b) => a + b, 0));
+      job.sent([...moved.values()].reduce((a, b) => a + b, 0));
     };
     for (const part of upload.parts) tell(part.part_number, part.size_bytes);
     const lacking = Array.from({ length: upload.part_count }, (_, i) => i + 1).filter((n) => !moved.has(n));
@@ -191,14 +197,15 @@ export class Uploads {
     try {
       if (signal.aborted) abort();
       const worker = async () => {
-        for (let n; (n = lacking.shift());) await this.part(upload, n, file, stop.signal, tell);
+        for (let n; (n = lacking.shift());)
+          await this.part(upload, n, file, { ...job, signal: stop.signal }, tell);
       };
       await Promise.all(Array.from({ length: PARTS_AT_ONCE }, worker));
     } finally {
       stop.abort();
       signal.removeEventListener('abort', abort);
     }
-    await patiently(signal, () =>
+    await patiently(job, () =>
       this.session.call('POST', `/api/files/multipart/${upload.file_id}/complete`, { body: {}, signal }),
     );
     return upload;
@@ -208,16 +215,16 @@ export class Uploads {
     { file_id, part_size }: Multipart,
     n: number,
     file: Blob,
-    signal: AbortSignal,
+    job: Job,
     tell: (part: number, bytes: number) => void,
   ): Promise<void> {
-    return patiently(signal, async () => {
+    const { signal } = job;
+    return patiently(job, async () => {
       const body = { part_numbers: [n] };
       const path = `/api/files/multipart/${file_id}/parts`;
       const [link] = (await this.session.call<{ upload_url: string }[]>('POST', path, { body, signal })).data;
-      await this.put(link!.upload_url, file.slice((n - 1) * part_size, n * part_size), signal, (b) =>
-        tell(n, b),
-      );
+      const sent = (bytes: number) => tell(n, bytes);
+      await this.put(link!.upload_url, file.slice((n - 1) * part_size, n * part_size), { signal, sent });
     });
   }
 
@@ -244,8 +251,8 @@ export class Uploads {
     }
   }
 
-  private put(url: string, body: Blob, signal: AbortSignal, sent: Sent): Promise<void> {
-    return put(this.http.absolute(url), body, signal, (done) => sent(done), this.fetcher);
+  private put(url: string, body: Blob, { signal, sent }: Job): Promise<void> {
+    return put(this.http.absolute(url), body, signal, sent, this.fetcher);
   }
 
   private async row(id: string): Promise<UploadRow> {
@@ -269,9 +276,11 @@ export function kindOf(type: string): Kind {
 }
 
 /** Tries again: for ever what only the line or a busy server is to blame for, some times what a fresh link may cure. */
-async function patiently<T>(signal: AbortSignal, fn: () => Promise<T>): Promise<T> {
+async function patiently<T>({ signal, own }: Job, fn: () => Promise<T>): Promise<T> {
   for (let tries = 0, refused = 0; ; tries++) {
     try {
+      await own?.();
+      if (signal.aborted) throw new ApiError(0, 'aborted', 'aborted');
       return await fn();
     } catch (e) {
       const error = toApiError(e);
