@@ -47,11 +47,12 @@ describe('links in a text', () => {
 
   it('take a long text without taking long', () => {
     const text = 'https://x.org/'.repeat(1200) + '))))]]]'.repeat(200);
-    const before = performance.now();
+    const before = process.cpuUsage(); // a busy machine makes it wait, not work
     pieces(text);
+    pieces('https://x.org/' + ')'.repeat(16_000));
     pieces('www.'.repeat(4000));
     pieces('https://x.org '.repeat(1100));
-    expect(performance.now() - before).toBeLessThan(1000);
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(1000);
   });
 });
 

@@ -13,9 +13,11 @@ export function pieces(text: string): Piece[] {
   let done = 0;
   let links = 0;
   for (const match of text.matchAll(candidate)) {
+    if (links === most) break;
     const raw = trim(match[0]);
     const href = address(raw);
-    if (!href || links++ >= most) continue;
+    if (!href) continue;
+    links++;
     if (match.index > done) found.push({ text: text.slice(done, match.index) });
     found.push({ text: raw, href });
     done = match.index + raw.length;
@@ -24,22 +26,24 @@ export function pieces(text: string): Piece[] {
   return found;
 }
 
-/** Without the full stop, comma or closing bracket of the sentence around it. */
+/** Without the full stop, comma or closing bracket of the sentence around it. Each character is looked at once: a message may be one long address. */
 function trim(raw: string): string {
+  // how many more closing brackets than opening ones there are before `end`
+  const extra = new Map(
+    ['()', '[]', '{}'].map(([open, close]) => [close, count(raw, close!) - count(raw, open!)]),
+  );
   let end = raw.length;
   for (; end > 0; end--) {
     const last = raw[end - 1]!;
     if (/[.,;:!?*_~…]/.test(last)) continue;
-    const open = { ')': '(', ']': '[', '}': '{' }[last];
-    if (open && count(raw, open, end) < count(raw, last, end)) continue;
-    break;
+    const more = extra.get(last) ?? 0;
+    if (more <= 0) break;
+    extra.set(last, more - 1);
   }
   return raw.slice(0, end);
 }
-function count(text: string, sign: string, end: number): number {
-  let n = 0;
-  for (let at = 0; at < end; at++) if (text[at] === sign) n++;
-  return n;
+function count(text: string, sign: string): number {
+  return text.split(sign).length - 1;
 }
 
 function address(raw: string): string {
