@@ -23,6 +23,8 @@
 #define SOCKET  "parley.socket"
 #define PROCESS "parley.process"
 
+#define PATIENCE_MS 20000 /* for what must come, unless a spec says otherwise */
+
 extern char **environ;
 
 static int64_t now_ms(void) {
@@ -88,7 +90,7 @@ static int l_connect(lua_State *L) {
     }
     if (connect(*fd, (struct sockaddr *)&to, sizeof to) != 0 && errno != EINPROGRESS)
         return trouble(L, strerror(errno));
-    if (wait_for(*fd, POLLOUT, now_ms() + option(L, 3, "timeout", 5000)) != 1)
+    if (wait_for(*fd, POLLOUT, now_ms() + option(L, 3, "timeout", PATIENCE_MS)) != 1)
         return trouble(L, "timeout");
     int err = 0;
     socklen_t len = sizeof err;
@@ -116,7 +118,7 @@ static int l_listen(lua_State *L) {
 /* accept(timeout) -> socket | nil, "timeout" */
 static int l_accept(lua_State *L) {
     int listener = *socket_of(L);
-    if (wait_for(listener, POLLIN, now_ms() + luaL_optinteger(L, 2, 5000)) != 1)
+    if (wait_for(listener, POLLIN, now_ms() + luaL_optinteger(L, 2, PATIENCE_MS)) != 1)
         return trouble(L, "timeout");
     int *fd = lua_newuserdata(L, sizeof *fd);
     *fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -131,7 +133,7 @@ static int l_send(lua_State *L) {
     int fd = *socket_of(L);
     size_t len;
     const char *at = luaL_checklstring(L, 2, &len);
-    int64_t until = now_ms() + luaL_optinteger(L, 3, 5000);
+    int64_t until = now_ms() + luaL_optinteger(L, 3, PATIENCE_MS);
     while (len > 0) {
         ssize_t n = send(fd, at, len, MSG_NOSIGNAL);
         if (n > 0) {
@@ -152,7 +154,7 @@ static int l_send(lua_State *L) {
 static int l_recv(lua_State *L) {
     int fd = *socket_of(L);
     size_t max = (size_t)luaL_optinteger(L, 2, 65536);
-    int64_t until = now_ms() + luaL_optinteger(L, 3, 5000);
+    int64_t until = now_ms() + luaL_optinteger(L, 3, PATIENCE_MS);
     luaL_Buffer b;
     char *room = luaL_buffinitsize(L, &b, max);
     for (;;) {
@@ -275,7 +277,7 @@ static int l_spawn(lua_State *L) {
 /* line(timeout) -> the next line of its stdout | nil, "timeout" | nil, "end" */
 static int l_line(lua_State *L) {
     process_t *p = process_of(L);
-    int64_t until = now_ms() + luaL_optinteger(L, 2, 10000);
+    int64_t until = now_ms() + luaL_optinteger(L, 2, PATIENCE_MS);
     for (;;) {
         char *nl = memchr(p->line, '\n', p->have);
         if (nl) {
@@ -305,7 +307,7 @@ static int l_kill(lua_State *L) {
 /* wait(timeout) -> exit status, or 128 + signal | nil, "timeout" */
 static int l_wait(lua_State *L) {
     process_t *p = process_of(L);
-    int64_t until = now_ms() + luaL_optinteger(L, 2, 10000);
+    int64_t until = now_ms() + luaL_optinteger(L, 2, PATIENCE_MS);
     while (!p->ended) {
         int status;
         if (waitpid(p->pid, &status, WNOHANG) == p->pid) {

@@ -1,11 +1,14 @@
 -- PROTOCOL.md rows 12 to 21 and sections 10 and 13: contacts, requests, blocks, presence.
 local node = require "spec.support.node"
+local P = require "parley_spec"
+
+local GRACE_MS <const> = 300
 
 local function code(r) return {r.status, r.json.code, r.json.error} end
 
 describe("contacts", function()
     local n
-    setup(function() n = node.start {["presence.grace"] = "300ms"} end)
+    setup(function() n = node.start {["presence.grace"] = GRACE_MS .. "ms"} end)
     teardown(function() n:finish() end)
 
     local function friends(a, b)
@@ -115,7 +118,7 @@ describe("contacts", function()
         local c = b:socket("b")
         assert.truthy(online().online)
         c:close()
-        assert.truthy(node.eventually(function() return not online().online end, 2000))
+        assert.truthy(node.eventually(function() return not online().online end))
         assert.truthy(node.eventually(function() return online().last_seen_unix > 0 end))
         assert.same({}, a:get("/api/presence").json.data)
         local ids = {}
@@ -140,13 +143,24 @@ describe("contacts", function()
         table.sort(want)
         assert.same(want, {table.unpack(d.rejected)})
         local s = b:socket("b")
-        assert.same({b.id, true}, (function(p) return {p.user_id, p.online} end)(c:push("presence", 2500).data))
+        local function told(online)
+            local p = c:push("presence").data
+            assert.same({b.id, online}, {p.user_id, p.online})
+        end
+        told(true)
+        local took
+        repeat -- one that took longer than the grace may be seen: it says nothing
+            local since = P.now()
+            s:close()
+            s = b:socket("b")
+            took = P.now() - since
+            if took >= GRACE_MS then
+                while not c:none("presence", 2 * GRACE_MS) do end
+            end
+        until took < GRACE_MS
+        assert.truthy(c:none("presence", 2 * GRACE_MS))
         s:close()
-        s = b:socket("b")
-        assert.truthy(c:none("presence", 600))
-        s:close()
-        local p = c:push("presence", 3000).data
-        assert.same({b.id, false}, {p.user_id, p.online})
+        told(false)
         a:delete("/api/contacts/" .. b.id)
         s = b:socket("b")
         assert.truthy(c:none("presence", 600))
@@ -162,7 +176,7 @@ describe("contacts", function()
         assert.truthy(node.eventually(function()
             local p = a:get("/api/presence?user_ids=" .. b.id).json.data[1]
             return not p.online and p.last_seen_unix == 0
-        end, 6000))
+        end))
         s:close()
     end)
 end)

@@ -3,6 +3,7 @@
 local node = require "spec.support.node"
 local attack = require "spec.support.attack"
 local json = require "spec.support.json"
+local waited = require "spec.support.waited"
 local ws = require "spec.support.ws"
 local P = require "parley_spec"
 
@@ -191,12 +192,10 @@ describe("connections beyond the descriptor limit", function()
         assert.equal(200, http:request("GET", "/healthz").status)
         local socks = {}
         for i = 1, 600 do socks[i] = attack.raw(n, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") end
+        local clock, worst = waited.on(n.process:pid()), 0
         local before, at = attack.cpu(n), P.now()
-        local worst = 0
         while P.now() - at < 2000 do
-            local asked = P.now()
-            assert.equal("pong", c:ask("ping").type)
-            worst = math.max(worst, P.now() - asked)
+            worst = math.max(worst, clock:by(function() return c:ask("ping").type == "pong" end))
             P.pause(20)
         end
         local used = (attack.cpu(n) - before) / (P.now() - at) * 1000

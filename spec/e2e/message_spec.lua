@@ -427,7 +427,7 @@ describe("messages", function()
             local seq = lena:say(group, "read this").seq
             assert.equal(200, people[1]:post("/api/messages/read", {conversation_id = group, read_seq = seq}).status)
             if size == 50 then
-                assert.equal(people[1].id, a:push("message_read", 2000).data.user_id)
+                assert.equal(people[1].id, a:push("message_read").data.user_id)
             else
                 assert.truthy(a:none("message_read", 1200))
             end
@@ -459,15 +459,23 @@ describe("resends", function()
         local b = tom:socket("b")
         for i = 1, 3 do lena:say(chat, "m" .. i) end
         for seq = 1, 3 do assert.equal(seq, b:push("new_message").data.seq) end
-        for seq = 1, 3 do
-            local d = b:push("message_resend", 3000).data
-            assert.same({seq, 1, "m" .. seq}, {d.seq, d.attempt, d.content.text.text})
-        end
+        -- on a slow machine there may have been rounds before the last was said: it started them again
+        local round = {}
+        repeat
+            local d = b:push("message_resend").data
+            if d.seq == 1 then round = {} end
+            round[#round + 1] = ("%d %d %s"):format(d.seq, d.attempt, d.content.text.text)
+        until d.seq == 3
+        assert.same({"1 1 m1", "2 1 m2", "3 1 m3"}, round)
         b:ask("ack", {conversation_id = chat, message_id = 0, seq = 2})
-        local d = b:push("message_resend", 3000).data
-        assert.same({3, 1}, {d.seq, d.attempt})
+        -- and rounds before the ack, of which one may still be under way
+        local late, d = -#b.kept
+        repeat
+            late, d = late + 1, b:push("message_resend").data
+        until d.seq == 3 and d.attempt == 1
+        assert.truthy(late <= 4, late)
         for attempt = 2, 3 do
-            d = b:push("message_resend", 3000).data
+            d = b:push("message_resend").data
             assert.same({3, attempt}, {d.seq, d.attempt})
         end
         assert.truthy(b:none("message_resend", 1000))

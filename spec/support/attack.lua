@@ -69,18 +69,18 @@ function attack.handshake(n, token, device)
         .. "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"):format(token, device, n.http_address)
 end
 
---- Starts a bystander; its :finish() gives the worst round trip in ms and the number of rounds.
+--- Starts a bystander; its :finish() tells for how many ms the node let it wait at most, and the number of rounds.
 function attack.bystander(n)
     local a, b = n:person(), n:person()
     local stop, log = os.tmpname(), os.tmpname()
     os.remove(stop)
     local self = {process = assert(P.spawn({"lua5.4", "spec/support/bystander.lua", n.ws_address, a.token, b.token,
-        tostring(a:chat(b)), stop}, log))}
-    local line, why = self.process:line(10000 * node.slow)
+        tostring(a:chat(b)), stop, tostring(n.process:pid())}, log))}
+    local line, why = self.process:line(20000 * node.slow)
     assert(line == "ready", tostring(why) .. "\n" .. slurp(log))
     function self.finish()
         io.open(stop, "w"):close()
-        local told = self.process:line(40000)
+        local told = self.process:line(100000)
         local said = slurp(log)
         os.remove(stop)
         os.remove(log)

@@ -1,10 +1,11 @@
--- A client that has nothing to do with an attack, in a process of its own: pings and sends messages all the time and
--- tells its worst round trip. Started by attack.bystander:
---   lua5.4 spec/support/bystander.lua WS_ADDRESS TOKEN_A TOKEN_B CONVERSATION STOP_FILE
+-- A client that has nothing to do with an attack, in a process of its own: pings and sends messages all the time, and tells how long it
+-- waited for a pong at most (waited.lua). Messages must come, too; how fast they do is up to the disk. Started by attack.bystander:
+--   lua5.4 spec/support/bystander.lua WS_ADDRESS TOKEN_A TOKEN_B CONVERSATION STOP_FILE NODE_PID
 local P = require "parley_spec"
+local waited = require "spec.support.waited"
 local ws = require "spec.support.ws"
 
-local address, token_a, token_b, conversation, stop = table.unpack(arg)
+local address, token_a, token_b, conversation, stop, pid = table.unpack(arg)
 conversation = math.tointeger(tonumber(conversation))
 local a = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_a))
 local b = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_b))
@@ -12,26 +13,20 @@ assert(a:next() and b:next())
 io.write("ready\n")
 io.flush()
 
-local function timed(what)
-    local before = P.now()
-    assert(what(), "no answer")
-    return P.now() - before
-end
-
-local worst, rounds = 0, 0
+local clock, worst, rounds = waited.on(pid), 0, 0
 local function round()
     rounds = rounds + 1
     local cid = ("by%d.%d"):format(P.now(), rounds)
-    worst = math.max(worst, timed(function()
+    worst = math.max(worst, clock:by(function()
         local m = a:ask("ping", nil, 30000)
         return m and m.type == "pong"
-    end), timed(function()
-        a:send {type = "message", data = {conversation_id = conversation, client_msg_id = cid, content = cid}}
-        local m = b:want("new_message", 30000)
-        -- who acks nothing gets no more than 1,000 pushes
-        if m then b:send {type = "ack", data = {conversation_id = conversation, seq = m.data.seq}} end
-        return m and m.data.client_msg_id == cid and a:want("message_ack", 30000)
     end))
+    a:send {type = "message", data = {conversation_id = conversation, client_msg_id = cid, content = cid}}
+    local m = assert(b:want("new_message", 30000), "no push")
+    assert(m.data.client_msg_id == cid, "another message")
+    -- who acks nothing gets no more than 1,000 pushes
+    b:send {type = "ack", data = {conversation_id = conversation, seq = m.data.seq}}
+    assert(a:want("message_ack", 30000), "no ack")
     a.kept = nil
 end
 

@@ -22,7 +22,7 @@ function calls.call(c, callee, opt)
 end
 --- The next signaling push: {action, reason, from_user, from_device}
 function calls.told(c)
-    local m, why = c:push("signaling", 5000 * node.slow)
+    local m, why = c:push("signaling", 20000)
     assert(m, "no signaling push: " .. tostring(why))
     return {m.data.action, m.data.payload.reason or "", m.data.from_user, m.data.from_device}
 end
@@ -55,7 +55,7 @@ function calls.at_once(...)
         local c = one[1]
         c.kept = c.kept or {}
         repeat
-            out[i] = assert(c:next(10000 * node.slow))
+            out[i] = assert(c:next(20000 * node.slow))
             if out[i].id ~= "race" then c.kept[#c.kept + 1] = out[i] end
         until out[i].id == "race"
     end

@@ -30,7 +30,7 @@ function console:send(bytes) return self.sock:send(bytes) end
 
 --- Reads until `text` (plain) has come: what came up to its end; nil when the socket ends or nothing comes for ms.
 function console:expect(text, ms)
-    local till = P.now() + (ms or 5000) * node.slow
+    local till = P.now() + (ms or 20000) * node.slow
     while true do
         local _, e = self.buf:find(text, 1, true)
         if e then
@@ -46,7 +46,7 @@ end
 
 --- Everything until the server ends it.
 function console:rest(ms)
-    local till = P.now() + (ms or 5000) * node.slow
+    local till = P.now() + (ms or 20000) * node.slow
     while true do
         local bytes, why = self.sock:recv(65536, math.max(1, till - P.now()))
         if bytes == "" or (not bytes and why ~= "timeout") then return self.buf end
@@ -62,7 +62,7 @@ function console.login(n, name, password, opt)
     c:send((name or "lena") .. "\n")
     assert(c:expect("password: "))
     c:send((password or console.PASSWORD) .. "\n")
-    assert(c:expect("parley> ", 10000))
+    assert(c:expect("parley> ", 20000))
     return c
 end
 

@@ -1,12 +1,13 @@
 -- Clients that have nothing to do with what a spec does to the node, in a process of its own: each pings and sends a message in turn, and
--- what each answer took is told at the end. Started by spec/e2e/stuck_spec.lua:
---   lua5.4 spec/support/crowd.lua WS_ADDRESS STOP_FILE TOKEN CONVERSATION [TOKEN CONVERSATION]...
+-- how long the node let each wait (waited.lua) is told at the end. Started by spec/e2e/stuck_spec.lua:
+--   lua5.4 spec/support/crowd.lua WS_ADDRESS STOP_FILE NODE_PID TOKEN CONVERSATION [TOKEN CONVERSATION]...
 local P = require "parley_spec"
+local waited = require "spec.support.waited"
 local ws = require "spec.support.ws"
 
-local address, stop = arg[1], arg[2]
+local address, stop, clock = arg[1], arg[2], waited.on(arg[3])
 local clients = {}
-for i = 3, #arg, 2 do
+for i = 4, #arg, 2 do
     local c = assert(ws.open(address, "/ws?device_id=crowd&token=" .. arg[i]))
     assert(c:next())
     clients[#clients + 1] = {socket = c, conversation = math.tointeger(tonumber(arg[i + 1])), sent = 0}
@@ -15,11 +16,7 @@ io.write("ready\n")
 io.flush()
 
 local took = {}
-local function timed(what)
-    local before = P.now()
-    assert(what(), "no answer")
-    took[#took + 1] = P.now() - before
-end
+local function timed(what) took[#took + 1] = clock:by(what) end
 
 local function round(c)
     c.sent = c.sent + 1

@@ -7,7 +7,7 @@ ctl.__index = ctl
 
 local function read_until(self, mark)
     while not self.buf:find(mark) do
-        local more, why = self.sock:recv(65536, 10000)
+        local more, why = self.sock:recv(65536, 20000)
         assert(more and more ~= "", "the console has gone: " .. tostring(why) .. " " .. self.buf)
         self.buf = self.buf .. more
     end

@@ -28,6 +28,7 @@ function node.arguments(dir, conf)
         ["auth.secret"] = node.SECRET, ["crypt.ops"] = 1, ["crypt.memory"] = "8KiB", ["workers"] = 2,
         ["limits.auth_addr"] = "0", ["limits.http_addr"] = "0", ["limits.http_user"] = "0",
         ["limits.handshake_addr"] = "0", ["drain.time"] = "100ms",
+        ["ws.resend_after"] = "10m", -- on a slow machine a spec takes longer than the preset 10 s, and most of them ack nothing
     }
     for key, v in pairs(conf) do set[key] = v end
     local args = {binary}
@@ -70,7 +71,7 @@ end
 
 function node:crash()
     self.process:kill(9)
-    self.process:wait(5000)
+    self.process:wait(20000)
 end
 
 --- Stops it, expects a clean end and removes its directory.
@@ -89,9 +90,9 @@ function node:api(method, path, opt)
     return self.client:request(method, path, opt)
 end
 
---- Waits until check() is true; the only way in which specs wait for something that no frame tells.
+--- Waits until check() is true; the only way in which specs wait for something that no frame tells. After 20 s (or ms) it is given up.
 function node.eventually(check, ms)
-    local till = P.now() + (ms or 5000) * node.slow
+    local till = P.now() + (ms or 20000) * node.slow
     while P.now() < till do
         local v = check()
         if v then return v end

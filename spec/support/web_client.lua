@@ -442,7 +442,7 @@ end
 
 --- Handles what comes until check() is true, which it gives.
 function web:wait(check, ms)
-    local till = P.now() + (ms or 5000) * node.slow
+    local till = P.now() + (ms or 20000) * node.slow
     while true do
         local v = check()
         if v then return v end

@@ -9,6 +9,9 @@ ws.__index = ws
 local TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 ws.TEXT, ws.BINARY, ws.CLOSE, ws.PING, ws.PONG = TEXT, BINARY, CLOSE, PING, PONG
 
+-- How long to wait for what must come, in ms: it ends a spec that hangs, and says nothing about speed.
+ws.PATIENCE = 20000
+
 --- Bytes of one frame. opt: fin=false, masked=false, rsv=bits, len=declared length
 function ws.frame(opcode, payload, opt)
     opt = opt or {}
@@ -47,7 +50,7 @@ function ws.open(address, path, opt)
     if status ~= 101 then
         local len = math.tointeger(tonumber(head:lower():match("content%-length: (%d+)") or 0))
         while #self.buf < len do
-            local more = sock:recv(65536, 2000)
+            local more = sock:recv(65536, ws.PATIENCE)
             if not more or more == "" then break end
             self.buf = self.buf .. more
         end
@@ -60,7 +63,7 @@ end
 
 function ws:head()
     while not self.buf:find("\r\n\r\n", 1, true) do
-        local more = self.sock:recv(65536, 5000)
+        local more = self.sock:recv(65536, ws.PATIENCE)
         if not more or more == "" then return nil end
         self.buf = self.buf .. more
     end
@@ -87,7 +90,7 @@ end
 
 --- The next frame within timeout ms, or nil, why ("timeout", "end", "reset").
 function ws:next_frame(timeout)
-    local till = P.now() + (timeout or 5000)
+    local till = P.now() + (timeout or ws.PATIENCE)
     local at = 1
     while true do
         local f, after = take(self.buf)
@@ -105,7 +108,7 @@ end
 
 --- The next JSON message; pings are answered, closes end it: nil, "close", code.
 function ws:next(timeout)
-    local till = P.now() + (timeout or 5000)
+    local till = P.now() + (timeout or ws.PATIENCE)
     while true do
         local f, why = self:next_frame(math.max(0, till - P.now()))
         if not f then return nil, why end
@@ -119,7 +122,7 @@ end
 
 --- The next message of this type (a set of others is dropped, or kept in `kept` if given).
 function ws:want(kind, timeout, kept)
-    local till = P.now() + (timeout or 5000)
+    local till = P.now() + (timeout or ws.PATIENCE)
     while true do
         local m, why, code = self:next(math.max(0, till - P.now()))
         if not m then return nil, why, code end
@@ -144,7 +147,7 @@ function ws:ask(kind, data, timeout)
     ids = ids + 1
     local id = "q" .. ids
     self:send {type = kind, id = id, data = data}
-    local till = P.now() + (timeout or 5000)
+    local till = P.now() + (timeout or ws.PATIENCE)
     self.kept = self.kept or {}
     while true do
         local m, why, code = self:next(math.max(0, till - P.now()))
@@ -165,7 +168,7 @@ end
 
 --- Waits for the close frame: its code, or nil and why.
 function ws:close_code(timeout)
-    local till = P.now() + (timeout or 5000)
+    local till = P.now() + (timeout or ws.PATIENCE)
     while true do
         local m, why, code = self:next(math.max(0, till - P.now()))
         if not m then
