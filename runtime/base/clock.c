@@ -44,18 +44,28 @@ static uint64_t start_ticks, start_ns;
 static double per_us;
 static pthread_once_t calibrated = PTHREAD_ONCE_INIT;
 
+/* Both clocks at one moment: again when the thread was held up between them. */
+static void read_both(uint64_t *ns, uint64_t *ticks) {
+    enum { TRIES = 100, MOMENT_NS = 1000 };
+    for (int i = 0; i < TRIES; i++) {
+        *ns = clock_mono_ns();
+        *ticks = __rdtsc();
+        if (clock_mono_ns() - *ns < MOMENT_NS)
+            return;
+    }
+}
+
 __attribute__((constructor)) static void start(void) {
-    start_ns = clock_mono_ns();
-    start_ticks = __rdtsc();
+    read_both(&start_ns, &start_ticks);
 }
 
 /* Usually the process is older than 2 ms by now and nothing is waited for. */
 static void calibrate(void) {
-    uint64_t now;
+    uint64_t now, ticks;
     do
-        now = clock_mono_ns();
+        read_both(&now, &ticks);
     while (now - start_ns < CALIBRATE_NS);
-    per_us = (double)(__rdtsc() - start_ticks) * 1000.0 / (double)(now - start_ns);
+    per_us = (double)(ticks - start_ticks) * 1000.0 / (double)(now - start_ns);
 }
 
 uint64_t clock_ticks(void) {

@@ -33,18 +33,21 @@ describe("/debug/pprof", function()
     end
 
     it("gives a CPU profile that names functions and the actors that ran", function()
-        local r = profile_under_load(1)
-        assert.equal(200, r.status)
-        local p = pprof(r.body)
-        assert.same({"samples", "cpu"}, p.types)
         local actors, named, total = {}, 0, 0
-        for _, s in ipairs(p.samples) do
-            total = total + s.values[1]
-            assert.equal(s.values[1] * 10000000, s.values[2])
-            if s.actor then actors[s.actor] = true end
-            for _, name in ipairs(s.stack) do if name == "actor_run" or name == "actor_enter" then named = named + 1 end end
+        local function look()
+            local r = profile_under_load(1)
+            assert.equal(200, r.status)
+            local p = pprof(r.body)
+            assert.same({"samples", "cpu"}, p.types)
+            for _, s in ipairs(p.samples) do
+                total = total + s.values[1]
+                assert.equal(s.values[1] * 10000000, s.values[2])
+                if s.actor then actors[s.actor] = true end
+                for _, name in ipairs(s.stack) do if name == "actor_run" or name == "actor_enter" then named = named + 1 end end
+            end
+            return total > 0 and actors.conn and named > 0
         end
-        assert.truthy(total > 0 and actors.conn and named > 0)
+        assert.truthy(node.eventually(look, 60000)) -- on a busy machine the node may get no CPU for a second
     end)
 
     it("runs one CPU profile at a time, others are told busy", function()

@@ -10,10 +10,9 @@ conversation = math.tointeger(tonumber(conversation))
 local a = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_a))
 local b = assert(ws.open(address, "/ws?device_id=bystander&token=" .. token_b))
 assert(a:next() and b:next())
-io.write("ready\n")
-io.flush()
+local clock = waited.on(pid)
 
-local clock, worst, rounds = waited.on(pid), 0, 0
+local worst, rounds = 0, 0
 local function round()
     rounds = rounds + 1
     local cid = ("by%d.%d"):format(P.now(), rounds)
@@ -30,13 +29,17 @@ local function round()
     a.kept = nil
 end
 
-while true do
+local function stopped()
     local f = io.open(stop)
-    if f then
-        f:close()
-        break
-    end
-    round()
-    P.pause(20)
+    if f then f:close() end
+    return f ~= nil
 end
+
+round()
+io.write("ready\n")
+io.flush()
+repeat
+    round() -- at least one beside what it stands beside
+    P.pause(20)
+until stopped()
 io.write(("worst %d rounds %d\n"):format(worst, rounds))

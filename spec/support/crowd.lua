@@ -35,9 +35,9 @@ local function stopped()
     return f ~= nil
 end
 
-while not stopped() do
+repeat
     for _, c in ipairs(clients) do round(c) end
     P.pause(5)
-end
+until stopped()
 table.sort(took)
 io.write(("p50 %d p99 %d worst %d of %d\n"):format(took[#took // 2], took[math.max(1, #took * 99 // 100)], took[#took], #took))

@@ -21,12 +21,16 @@ SPEC("tells unix time in ms") {
 SPEC("ticks at the rate it tells") {
     double per_us = clock_ticks_per_us();
     CHECK(per_us >= 1);
-    uint64_t ns = clock_mono_ns(), ticks = clock_ticks();
-    while (clock_mono_ns() - ns < 5000000)
-        continue;
-    double us = (double)(clock_mono_ns() - ns) / 1000,
-           by_ticks = (double)(clock_ticks() - ticks) / per_us;
-    CHECK(by_ticks > us * 0.9 && by_ticks < us * 1.1);
+    bool right = false;
+    for (int i = 0; i < 20 && !right; i++) { /* again when it was held up between the two */
+        uint64_t ns = clock_mono_ns(), ticks = clock_ticks();
+        while (clock_mono_ns() - ns < 5000000)
+            continue;
+        double us = (double)(clock_mono_ns() - ns) / 1000,
+               by_ticks = (double)(clock_ticks() - ticks) / per_us;
+        right = by_ticks > us * 0.9 && by_ticks < us * 1.1;
+    }
+    CHECK(right);
 }
 
 SPEC_MAIN

@@ -388,7 +388,7 @@ SPEC("answers timeout at the deadline while the handler still spins, and the nex
     uint64_t stuck = stage_start("loop", 1, NULL), queued = stage_start("fine", 1, NULL);
     CHECK_INT(stage_wait(stuck)->err, ERR_TIMEOUT);
     stage_wait(queued); /* fine or timeout, but an answer */
-    CALL("fine", 1, NULL, "\"fine\"");
+    CHECK(stage_becomes("fine", "\"fine\""));
     stage_free();
 }
 

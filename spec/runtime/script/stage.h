@@ -185,16 +185,16 @@ static uint64_t stage_start(const char *verb, uint64_t key, const char *json) {
     return stage_start_in("t", verb, key, json, 0);
 }
 
-/* The answer, at most 10 s later; err 1 when none came. */
+/* The answer, at most 60 s later; err 1 when none came. */
 static const stage_answer_t *stage_wait(uint64_t number) {
     static const stage_answer_t none = {.err = 1, .body = "no answer"};
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 10;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += 60;
     pthread_mutex_lock(&stage->lock);
     int late = 0;
     while (!stage->answers[number].there && late == 0)
-        late = pthread_cond_timedwait(&stage->came, &stage->lock, &until);
+        late = pthread_cond_clockwait(&stage->came, &stage->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&stage->lock);
     return stage->answers[number].there ? &stage->answers[number] : &none;
 }
@@ -210,9 +210,9 @@ static const char *stage_call(const char *verb, uint64_t key, const char *json) 
     return stage_wait(stage_start(verb, key, json))->body;
 }
 
-/* Calls until the answer is `want`, at most 10 s. */
+/* Calls until the answer is `want`, at most 30 s. */
 static inline bool stage_becomes(const char *verb, const char *want) {
-    uint64_t until = clock_mono_ns() + 10000000000ull;
+    uint64_t until = clock_mono_ns() + 30000000000ull;
     while (clock_mono_ns() < until && stage->calls < STAGE_ANSWERS) {
         if (strcmp(stage_call(verb, 1, NULL), want) == 0)
             return true;
@@ -244,7 +244,7 @@ static inline const stage_answer_t *stage_order(const script_order_t *o) {
 static inline void stage_reload(void) {
     int64_t before = stat_read(STAT_SCRIPT_RELOADS);
     script_reload(stage->script);
-    for (int i = 0; i < 10000 && stat_read(STAT_SCRIPT_RELOADS) == before; i++)
+    for (int i = 0; i < 60000 && stat_read(STAT_SCRIPT_RELOADS) == before; i++)
         usleep(1000);
 }
 
