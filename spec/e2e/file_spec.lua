@@ -10,6 +10,8 @@ local function code(r) return {r.status, r.json and r.json.code, r.json and r.js
 local function now_s() return math.floor(os.time()) end
 local LOST <const>, BAD_LINK <const> = {404, "not_found", "file not found"}, {403, "bad_signature", "invalid or expired link"}
 
+before_each(files.within_the_hour)
+
 describe("a file", function()
     local n, lena, tom, mia, chat
     setup(function()
@@ -60,7 +62,7 @@ describe("a file", function()
         local body = {image = media}
         local s = tom:socket("fresh", {query = "&replay=1"})
         for _ = 1, 20 do
-            local m = s:push("new_message", 2000)
+            local m = s:push("new_message")
             if not m or m.data.conversation_id == g then
                 assert.same(body, m.data.content)
                 break

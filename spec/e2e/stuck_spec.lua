@@ -27,7 +27,8 @@ describe("a stuck script per worker", function()
             f:write((SERVICE:gsub("NAME", name):gsub("GO", "")))
             f:close()
         end
-        n = node.start {["workers"] = 2, ["script.dir"] = dir, ["admin.listen"] = "127.0.0.1:0", ["limits.ws_messages"] = "0",
+        n = node.start {["workers"] = 2, ["script.dir"] = dir, ["script.slice"] = figures and "200ms" or "20ms",
+            ["admin.listen"] = "127.0.0.1:0", ["limits.ws_messages"] = "0",
             ["limits.ws_frames"] = "0", ["store.url"] = "sqlite:" .. memory}
         console = ctl.open(n)
         words = {}

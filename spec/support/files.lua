@@ -1,6 +1,8 @@
 -- Files in the specs: pictures of any size, tickets, PUTs, completes, links of our own making.
 local json = require "spec.support.json"
 local jwt = require "spec.support.jwt"
+local node = require "spec.support.node"
+local P = require "parley_spec"
 
 local files = {}
 
@@ -71,6 +73,12 @@ function files.link(secret, method, id, part, exp)
     local mac = jwt.hmac(key, ("%s\n%d\n%d\n%d"):format(method, id, part, exp)):sub(1, 16)
     local sig = mac:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
     return ("/api/files/blob/%d?exp=%d%s&sig=%s"):format(id, exp, part > 0 and "&part=" .. part or "", sig)
+end
+
+--- Links that a node gives end at a full hour, so they change with it: waits for the next one if this one is nearly over. For specs that
+--- compare what has links in it.
+function files.within_the_hour()
+    while os.time() % 3600 >= 3600 - 20 * node.slow do P.pause(200) end
 end
 
 function files.list(t) return json.list(t) end
