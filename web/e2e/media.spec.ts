@@ -108,6 +108,8 @@ it('takes pictures from the clipboard', async () => {
     320,
   );
   await tom.chat.text('look').waitFor();
+  // the caption stands below its picture, though the picture takes longer
+  expect(await row(tom, '').nth(1).innerText()).toContain('look');
 });
 
 it('takes files that are dropped, lets one be taken out again, and sends the rest', async () => {

@@ -47,6 +47,8 @@ const reasons: Record<number, string> = { 1008: 'policy', 1012: 'restart', 4002:
 
 export class Connection {
   maxFrame = 65_536;
+  /** Unix ms of the welcome; 0 without a socket. */
+  onlineSince = 0;
   private current: State = { name: 'signed-out', reason: '', retryAt: 0 };
   private wanted = false;
   private socket: SocketLike | null = null;
@@ -55,7 +57,6 @@ export class Connection {
   private tries = 0;
   private token = '';
   private login = '';
-  private onlineSince = 0;
   private heard = 0;
   private pinged = 0;
   private pongMs = PONG_MS;
@@ -300,10 +301,8 @@ export class Connection {
     this.lost(error, reasons[code], wait);
   }
 
-  /** The login was ended: by another tab, which has told the store, or from elsewhere. */
   private async loggedOut(): Promise<void> {
     this.drop();
-    await this.session.load();
     await this.session.call('GET', '/api/users/me', { deadline: PROBE_MS }).catch(() => {});
     if (this.session.row?.login === this.login) await this.session.end('revoked', false);
     else this.now();

@@ -1,4 +1,4 @@
-// Messages of one's own on their way: kept in the store, sent in order for each conversation, one at a time, until the server
+// Messages of one's own on their way: kept in the store, sent in order for each conversation (turns.ts), one at a time, until the server
 // has taken or refused them. Whoever queued a message sends it; what belonged to a client that lives no more (a closed tab) another client of the
 // store takes over. Sending twice does no harm: the server knows a message by its client_msg_id.
 import type { Chats } from './chats.js';
@@ -9,6 +9,7 @@ import type { Peers } from './peers.js';
 import type { Session } from './session.js';
 import type { Store } from './store.js';
 import { backoff, sleep, unique } from './timing.js';
+import { holdsBack } from './turns.js';
 import type { Content, FileOptions, Message, OutboxEntry, SendOptions } from './types.js';
 import type { Completed, Uploads } from './uploads.js';
 import type { MessageItem } from './wire.js';
@@ -35,6 +36,8 @@ const MOST = 1000;
 const TICK_MS = 2000;
 /** Whether these were done is not known, and after so many tries it never will be. */
 const OPEN_TRIES = 10;
+/** How soon is looked again whether a file still holds back what is behind it. */
+const LOOK_MS = 250;
 /** Conversations that are sent to at the same time: what a server allows one socket is soon used up. */
 const PUMPS = 8;
 /** Bytes of a frame beside its content. */
@@ -47,9 +50,12 @@ export class Outbox {
   /** Sent by the socket once; whether the server has them is open. */
   private tried = new Set<string>();
   private pumping = new Set<number>();
-  private uploading = new Map<string, AbortController>();
+  private uploading = new Map<string, { stop: AbortController; since: number }>();
+  /** What is being queued in a conversation: a large file takes a moment, and what comes after it must not be quicker. */
+  private queueing = new Map<number, Promise<unknown>>();
   private self: string;
   private timer: ReturnType<typeof setInterval> | undefined;
+  private look: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private session: Session,
@@ -100,39 +106,34 @@ export class Outbox {
   /** @param release others may go on with what waits */
   async stop(release: boolean): Promise<void> {
     clearInterval(this.timer);
-    this.timer = undefined;
-    for (const upload of this.uploading.values()) upload.abort();
+    clearTimeout(this.look);
+    this.timer = this.look = undefined;
+    for (const { stop } of this.uploading.values()) stop.abort();
     if (release) await this.release();
     for (const map of [this.rows, this.sent, this.tried]) map.clear();
   }
 
-  async send(
-    conversation: number,
-    content: string | Content,
-    options: SendOptions = {},
-  ): Promise<OutboxEntry> {
+  send(conversation: number, content: string | Content, options: SendOptions = {}): Promise<OutboxEntry> {
     const { content_type, body } =
       typeof content === 'string' ? { content_type: 1, body: { text: { text: content } } } : content;
-    return this.queue({
+    const entry = async () => ({
       conversation_id: conversation,
       content_type,
       body: body as OutboxEntry['body'],
       reply_to: options.replyTo ?? 0,
-      state: 'sending',
+      state: 'sending' as const,
     });
+    return this.queue(conversation, entry);
   }
 
-  async sendFile(conversation: number, file: Blob, options: FileOptions = {}): Promise<OutboxEntry> {
-    const { content_type, upload, uploadId } = await this.uploads.prepare(file, options);
-    return this.queue({
+  sendFile(conversation: number, file: Blob, options: FileOptions = {}): Promise<OutboxEntry> {
+    return this.queue(conversation, async () => ({
+      ...(await this.uploads.prepare(file, options)),
       conversation_id: conversation,
-      content_type,
       body: {},
       reply_to: options.replyTo ?? 0,
       state: 'uploading',
-      upload,
-      uploadId,
-    });
+    }));
   }
 
   async retry(name: string, file?: Blob): Promise<void> {
@@ -147,7 +148,7 @@ export class Outbox {
   async discard(name: string): Promise<void> {
     const row = this.rows.get(name);
     if (!row) return;
-    this.uploading.get(name)?.abort();
+    this.uploading.get(name)?.stop.abort();
     await this.remove(row);
     if (row.uploadId) await this.uploads.forget(row.uploadId, !row.completed);
   }
@@ -179,18 +180,25 @@ export class Outbox {
     if (names.length) this.post(row.id);
   }
 
-  private async queue(
-    part: Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner'>,
+  /** One after the other, in the order of the calls. */
+  private queue(
+    conversation: number,
+    make: () => Promise<Omit<OutboxRow, 'client_msg_id' | 'created_at_ms' | 'order' | 'owner'>>,
   ): Promise<OutboxEntry> {
-    if (this.rows.size >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
-    const now = Date.now();
-    return this.last({
-      ...part,
-      client_msg_id: unique(),
-      created_at_ms: now,
-      order: 0,
-      owner: this.self,
+    const created_at_ms = Date.now();
+    const before = this.queueing.get(conversation) ?? Promise.resolve();
+    const queued = before.then(async () => {
+      if (this.rows.size >= MOST) throw new ApiError(0, 'busy', 'too many messages wait');
+      const part = await make();
+      return this.last({ ...part, client_msg_id: unique(), created_at_ms, order: 0, owner: this.self });
     });
+    const done = queued
+      .catch(() => {})
+      .finally(() => {
+        if (this.queueing.get(conversation) === done) this.queueing.delete(conversation);
+      });
+    this.queueing.set(conversation, done);
+    return queued;
   }
 
   /** Puts it at the end of the order, and sends it when its turn comes. */
@@ -242,13 +250,13 @@ export class Outbox {
     for (const name of [...this.rows.keys()]) {
       if (names.has(name) || this.sent.has(name)) continue;
       this.rows.delete(name);
-      this.uploading.get(name)?.abort();
+      this.uploading.get(name)?.stop.abort();
     }
     for (const row of rows) {
       // of what is one's own the store may be a step behind
       const own = row.owner === this.self && this.rows.get(row.client_msg_id)?.owner === this.self;
       if (!own && !this.sent.has(row.client_msg_id)) this.rows.set(row.client_msg_id, row);
-      if (row.owner !== this.self) this.uploading.get(row.client_msg_id)?.abort();
+      if (row.owner !== this.self) this.uploading.get(row.client_msg_id)?.stop.abort();
     }
   }
 
@@ -262,7 +270,7 @@ export class Outbox {
     for (const row of given) {
       const known = this.rows.get(row.client_msg_id);
       if (known && known.state !== 'sent') this.rows.set(row.client_msg_id, { ...row, owner });
-      if (owner !== this.self) this.uploading.get(row.client_msg_id)?.abort();
+      if (owner !== this.self) this.uploading.get(row.client_msg_id)?.stop.abort();
     }
     for (const id of new Set(given.map((row) => row.conversation_id))) this.post(id);
   }
@@ -307,12 +315,23 @@ export class Outbox {
 
   private first(conversation: number): OutboxRow | undefined {
     let first: OutboxRow | undefined;
+    const files: OutboxRow[] = [];
     for (const row of this.rows.values()) {
-      if (row.conversation_id !== conversation || row.state !== 'sending' || row.owner !== this.self)
-        continue;
-      if (!first || row.order < first.order) first = row;
+      if (row.conversation_id !== conversation || row.owner !== this.self) continue;
+      if (row.state === 'uploading') files.push(row);
+      if (row.state === 'sending' && (!first || row.order < first.order)) first = row;
     }
-    return first;
+    if (!first || !files.some((file) => file.order < first.order && this.holdsBack(file))) return first;
+    this.look ??= setTimeout(() => {
+      this.look = undefined;
+      this.run();
+    }, LOOK_MS);
+    return undefined;
+  }
+
+  private holdsBack({ client_msg_id, upload }: OutboxRow): boolean {
+    const since = Math.max(this.uploading.get(client_msg_id)?.since ?? 0, this.connection.onlineSince);
+    return holdsBack(upload?.size_bytes ?? 0, upload?.sent_bytes ?? 0, Date.now() - since);
   }
 
   private async deliver(row: OutboxRow): Promise<void> {
@@ -362,7 +381,7 @@ export class Outbox {
     const name = row.client_msg_id;
     if (this.uploading.has(name) || row.owner !== this.self || !row.uploadId) return;
     const stop = new AbortController();
-    this.uploading.set(name, stop);
+    this.uploading.set(name, { stop, since: Date.now() });
     try {
       const sent = (sent_bytes: number) => {
         const now = this.rows.get(name);

@@ -44,7 +44,10 @@ export interface Messages {
   find(id: number): Promise<Message | undefined>;
   /** What the store has that holds this text, newest first. At most limit, default 50. */
   search(text: string, options?: { conversation?: number; limit?: number }): Promise<Message[]>;
-  /** Queues a message: it is sent when there is a way, after a reload too, in the order of the calls, until the server has taken or refused it. */
+  /**
+   * Queues a message: it is sent when there is a way, after a reload too, in the order of the calls (behind a file only while that will be
+   * there in a moment), until the server has taken or refused it.
+   */
   send(conversation: number, content: string | Content, options?: SendOptions): Promise<OutboxEntry>;
   /** Uploads a file, then sends it as a message. */
   sendFile(conversation: number, file: Blob, options?: FileOptions): Promise<OutboxEntry>;

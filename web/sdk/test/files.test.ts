@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Client, MemoryStore, mediaOf, type Message } from '../src/index.js';
+import { holdsBack } from '../src/turns.js';
 import { BadLine, random } from './proxy.js';
 import { idOf, person, Socket, TestNode, until } from './node.js';
 
@@ -75,14 +76,63 @@ describe('files', () => {
     expect(digest(await small.arrayBuffer())).toBe(digest(png.buffer));
   });
 
-  it('do not hold up texts that are queued behind them', async () => {
-    const seen: number[] = [];
-    const off = bob.on('messages', ({ messages }) => seen.push(...messages.map((m) => m.content_type)));
-    await ann.messages.sendFile(chat, bytes(8 * 2 ** 20), { filename: 'large.bin' });
-    await ann.messages.send(chat, 'meanwhile');
-    await until(() => seen.length === 2);
-    expect(seen).toEqual([1, 3]);
+  /** The names and texts that bob gets, as they come. */
+  function heard(): { list: string[]; off: () => void } {
+    const list: string[] = [];
+    const off = bob.on('messages', ({ messages }) =>
+      list.push(...messages.map((m) => m.body.text?.text ?? mediaOf(m.body)!.filename)),
+    );
+    return { list, off };
+  }
+
+  it('come in the order in which they were sent, with the texts between them', async () => {
+    const { list, off } = heard();
+    const all = [
+      ann.messages.sendFile(chat, bytes(6 * 2 ** 20), { filename: 'larger.bin' }),
+      ann.messages.send(chat, 'this was the larger one'),
+      ann.messages.sendFile(chat, bytes(100), { filename: 'small.bin' }),
+      ann.messages.send(chat, 'and that the small one'),
+    ];
+    await Promise.all(all);
+    await until(() => list.length === 4);
+    expect(list).toEqual(['larger.bin', 'this was the larger one', 'small.bin', 'and that the small one']);
     off();
+  });
+
+  it('do not hold up texts for long', async () => {
+    let go = () => {};
+    const word = new Promise<void>((resolve) => (go = resolve));
+    const waiting: typeof fetch = async (input, init) => {
+      if (init?.method === 'PUT') await word;
+      return fetch(input, init);
+    };
+    const cora = await person(node.url, { fetch: waiting });
+    const own = await cora.conversations.open(idOf(bob));
+    const { list, off } = heard();
+    await cora.messages.sendFile(own.id, bytes(200), { filename: 'slow.bin' });
+    await cora.messages.send(own.id, 'meanwhile');
+    await until(() => list.length === 1);
+    expect(list).toEqual(['meanwhile']);
+    go();
+    await until(() => list.length === 2);
+    expect(list).toEqual(['meanwhile', 'slow.bin']);
+    off();
+    await cora.close();
+  });
+
+  it('hold back what is behind them for 10 s at most, and only 2 s where they will take longer than that', () => {
+    const mib = 2 ** 20;
+    expect(holdsBack(500 * mib, 0, 1900)).toBe(true);
+    // 1 MiB a second: 500 of them take minutes, 8 are soon there
+    expect(holdsBack(500 * mib, 2 * mib, 2000)).toBe(false);
+    expect(holdsBack(8 * mib, 2 * mib, 2000)).toBe(true);
+    expect(holdsBack(8 * mib, 2 * mib, 9900)).toBe(false);
+    // all sent, not yet taken
+    expect(holdsBack(8 * mib, 8 * mib, 9900)).toBe(true);
+    expect(holdsBack(8 * mib, 8 * mib, 10_000)).toBe(false);
+    // nothing is known of the pace
+    expect(holdsBack(100, 0, 9900)).toBe(true);
+    expect(holdsBack(100, 0, 10_000)).toBe(false);
   });
 
   it('are refused with the reason, and kept', async () => {
