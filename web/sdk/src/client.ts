@@ -74,6 +74,7 @@ export class Client extends Emitter<ClientEvents> {
       welcome: () => void this.welcome(),
       push: (frame) => this.push(frame),
     }));
+    http.slow = (since) => connection.doubt(since);
     const chats = (this.chats = new Chats(this.store, session, this, {
       emit: (event, value) => this.emit(event, value),
       lacking: (id, soon) => this.sync.want(id, soon),
@@ -255,6 +256,9 @@ export class Client extends Emitter<ClientEvents> {
     };
     const page = globalThis as unknown as EventTarget;
     follow(page, 'online', () => this.connection.now());
+    follow(page, 'focus', () => this.connection.woke());
+    const network = (globalThis.navigator as { connection?: EventTarget } | undefined)?.connection;
+    follow(network, 'change', () => this.connection.woke());
     follow(page, 'offline', () => this.connection.lostNetwork());
     follow(page, 'pageshow', () => {
       this.connection.woke();

@@ -28,6 +28,8 @@ interface Waiting {
   resolve(data: unknown): void;
   reject(error: ApiError): void;
   timer: ReturnType<typeof setTimeout>;
+  /** Unix ms. */
+  since: number;
   /** The parts of an answer that comes in several frames. */
   parts: unknown[];
 }
@@ -40,8 +42,11 @@ const REPLY_MS = 15_000;
 const SLEPT_MS = 15_000;
 /** A socket that lived less long than this does not make the next wait short again. */
 const STABLE_MS = 3000;
-const PONG_MS = 10_000;
-const WAKE_PONG_MS = 4000;
+const PONG_MS = 6000;
+/** Where there is a reason to doubt the socket. */
+const DOUBT_PONG_MS = 4000;
+/** Something was asked so long ago and nothing at all has come since: the reason. */
+const DOUBT_MS = 2000;
 
 const reasons: Record<number, string> = { 1008: 'policy', 1012: 'restart', 4002: 'replaced', 4003: 'slow' };
 
@@ -112,7 +117,12 @@ export class Connection {
   /** The page was away: is the socket still one? */
   woke(): void {
     if (!this.online) return this.now();
-    this.ping(WAKE_PONG_MS);
+    this.ping(DOUBT_PONG_MS);
+  }
+
+  /** A call beside the socket has no answer yet, either. */
+  doubt(since: number): void {
+    if (this.online && this.heard <= since) this.ping(DOUBT_PONG_MS);
   }
 
   /** The machine says that it has no network. */
@@ -129,7 +139,8 @@ export class Connection {
         this.waiting.delete(id);
         reject(new ApiError(0, 'timeout', 'no reply in time'));
       }, REPLY_MS);
-      this.waiting.set(id, { resolve: resolve as (data: unknown) => void, reject, timer, parts: [] });
+      const since = Date.now();
+      this.waiting.set(id, { resolve: resolve as (data: unknown) => void, reject, timer, since, parts: [] });
       this.write({ type, id, data });
     });
   }
@@ -262,6 +273,10 @@ export class Connection {
       if (now - this.pinged > this.pongMs)
         this.lost(new ApiError(0, 'network', 'the server does not answer'));
     } else if (now - this.heard >= this.pingMs) this.ping(Math.min(PONG_MS, this.pingMs));
+    else {
+      const oldest = this.waiting.values().next().value?.since ?? now;
+      if (now - oldest >= DOUBT_MS) this.doubt(oldest);
+    }
   }
 
   private ping(pongMs: number): void {

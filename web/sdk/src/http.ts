@@ -3,6 +3,8 @@ import { ApiError, toApiError } from './errors.js';
 
 /** The web client's own patience; the server answers within 15 s or says that it did not. */
 const DEADLINE_MS = 20_000;
+/** An answer that takes longer may be on a line that carries nothing. */
+const SLOW_MS = 2000;
 
 export type Query = Record<string, string | number | undefined>;
 
@@ -25,6 +27,9 @@ export interface Answer<T> {
 }
 
 export class Http {
+  /** Told when a call waits, with the time of its start in unix ms. */
+  slow: (since: number) => void = () => {};
+
   constructor(
     /** Without a slash at its end. */
     readonly base: string,
@@ -37,6 +42,8 @@ export class Http {
     const headers: Record<string, string> = { 'X-Device-Id': this.device };
     if (init.token) headers['Authorization'] = `Bearer ${init.token}`;
     if (init.body !== undefined) headers['Content-Type'] = 'application/json';
+    const since = Date.now();
+    const slow = setTimeout(() => this.slow(since), SLOW_MS);
     const stop = new AbortController();
     const abort = () => stop.abort();
     let late = false;
@@ -60,6 +67,7 @@ export class Http {
     } catch (e) {
       throw late ? new ApiError(0, 'timeout', 'no answer in time') : toApiError(e);
     } finally {
+      clearTimeout(slow);
       clearTimeout(timer);
       init.signal?.removeEventListener('abort', abort);
     }

@@ -11,6 +11,8 @@ class FakeSocket implements SocketLike {
   onerror = null;
   sent: { type: string; id?: string; data?: Record<string, unknown> }[] = [];
   closed = false;
+  /** Answers pings. */
+  lively = false;
 
   constructor(
     readonly url: string,
@@ -20,7 +22,14 @@ class FakeSocket implements SocketLike {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text) as FakeSocket['sent'][0]);
+    const frame = JSON.parse(text) as FakeSocket['sent'][0];
+    this.sent.push(frame);
+    if (frame.type === 'ping' && this.lively) queueMicrotask(() => this.get({ type: 'pong' }));
+    // what every client asks at its beginning
+    if (frame.type === 'presence_sub') {
+      const data = { status: 'ok', presence: [], rejected: [] };
+      queueMicrotask(() => this.get({ type: 'notify', id: frame.id, data }));
+    }
   }
 
   close(): void {
@@ -60,6 +69,7 @@ const fetcher: typeof fetch = async (input) => {
   const path = new URL(String(input)).pathname;
   const answer = answers[path]?.();
   if (!answer) throw new TypeError('no network');
+  await (answer.body as Promise<unknown>);
   const headers = answer.retryAfter ? { 'Retry-After': answer.retryAfter } : {};
   return new Response(JSON.stringify(answer.body), {
     status: answer.status,
@@ -101,6 +111,9 @@ describe('a connection', () => {
     await client.close();
     vi.useRealTimers();
   });
+
+  /** What is asked at the beginning has its answers. */
+  const settled = () => vi.advanceTimersByTimeAsync(1000);
 
   /** As long as this is the socket, and then until there is another. */
   async function another(ms: number): Promise<FakeSocket> {
@@ -152,6 +165,51 @@ describe('a connection', () => {
     await another(12_000);
     expect(socket.closed).toBe(true);
     expect(states.map((s) => s.name)).toContain('offline');
+  });
+
+  it('asks nothing but one ping in 30 s while nothing happens', async () => {
+    last().lively = true;
+    await settled();
+    const before = last().sent.length;
+    await vi.advanceTimersByTimeAsync(600_000);
+    const { sent } = last();
+    expect(FakeSocket.all.length).toBe(1);
+    expect(sent.slice(before).every((f) => f.type === 'ping')).toBe(true);
+    expect(sent.length - before).toBeLessThanOrEqual(20);
+  });
+
+  it('takes a line for dead within 8 s when it answers nothing of what is asked', async () => {
+    await settled();
+    const lost = client['connection'].request('read', {}).catch((e: unknown) => e);
+    await vi.advanceTimersByTimeAsync(8000);
+    expect(client.state.name).not.toBe('online');
+    expect(await lost).toMatchObject({ code: 'network' });
+  });
+
+  it('takes it for dead as soon when it is a plain call that waits', async () => {
+    await settled();
+    answers['/api/contacts'] = () => ({ status: 200, body: new Promise(() => {}) });
+    void client.contacts.list().catch(() => {});
+    await vi.advanceTimersByTimeAsync(8000);
+    expect(client.state.name).not.toBe('online');
+  });
+
+  it('keeps a line that answers late, or that brings something else meanwhile', async () => {
+    await settled();
+    const late = client['connection'].request('read', {});
+    await vi.advanceTimersByTimeAsync(5000);
+    const ping = last().sent.filter((f) => f.type === 'ping');
+    expect(ping.length).toBe(1);
+    last().get({ type: 'pong' });
+    await vi.advanceTimersByTimeAsync(9000);
+    expect(client.state.name).toBe('online');
+    last().get({
+      type: 'notify',
+      id: last().sent.find((f) => f.type === 'read')!.id,
+      data: { status: 'ok' },
+    });
+    expect(await late).toMatchObject({ status: 'ok' });
+    expect(FakeSocket.all.length).toBe(1);
   });
 
   it('asks at once whether the socket lives when the machine has slept', async () => {
@@ -239,10 +297,9 @@ describe('a connection', () => {
     last().end(1006);
     expect(await cut).toMatchObject({ code: 'network' });
     (await another(2000)).welcome();
+    last().lively = true;
     const late = connection.request('read', {}).catch((e: unknown) => e);
-    await vi.advanceTimersByTimeAsync(14_900);
-    last().get({ type: 'pong' });
-    await vi.advanceTimersByTimeAsync(200);
+    await vi.advanceTimersByTimeAsync(15_100);
     expect(await late).toMatchObject({ code: 'timeout' });
   });
 

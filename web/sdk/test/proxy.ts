@@ -16,6 +16,8 @@ export class BadLine {
   most = { cuts: 20, swallowed: 3 };
   /** No new connections. */
   down = false;
+  /** Everything is swallowed, of new connections too: nobody is told of it. */
+  dead = false;
   cuts = 0;
   swallowed = 0;
   private server: Server;
@@ -65,7 +67,7 @@ export class BadLine {
     let due = 0;
     from.on('data', (chunk) => {
       const roll = this.roll();
-      if (fate.dead) return;
+      if (fate.dead || this.dead) return;
       if (roll < this.cut && this.cuts < this.most.cuts) {
         this.cuts++;
         // half of it arrives: a frame in pieces

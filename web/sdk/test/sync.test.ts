@@ -162,6 +162,23 @@ describe('a client that was away', () => {
     expect(ear.texts).toEqual(texts);
   });
 
+  it('notices soon that its line carries nothing any more, and says what it wanted to once there is another', async () => {
+    const chat = await bob.conversations.open(idOf(ann));
+    await until(() => ann.messages.outbox(chat.id).length === 0);
+    const ear = new Ear(bob, chat.id);
+    line.dead = true;
+    const began = Date.now();
+    await ann.messages.send(chat.id, 'into the void');
+    await until(() => ann.state.name !== 'online');
+    // 6 to 8 s; by pings alone it would be up to 40
+    expect(Date.now() - began).toBeLessThan(20_000);
+    line.dead = false;
+    line.cutAll();
+    await comeBack();
+    await until(() => ear.texts.length === 1);
+    expect(ear.texts).toEqual(['into the void']);
+  });
+
   it('shows a timeline that goes on from what it shows', async () => {
     const chat = await bob.conversations.open(idOf(ann));
     await until(() => ann.messages.outbox(chat.id).length === 0);
