@@ -164,9 +164,12 @@ static void add_ids(const http_call_t *call, buf_t *out) {
 
 static block_t *request_json(conn_t *c, slice_t body_device) {
     http_call_t *call = c->http;
-    char address[64];
+    char address[64], owner[64];
+    net_addr_t network;
     buf_t out = {0};
     net_addr_text(&call->address, address);
+    net_addr_owner(&call->address, &network);
+    net_addr_text(&network, owner);
     buf_add_char(&out, '{');
     json_add_int(&out, "user", call->user);
     json_add_int(&out, "fam", call->fam);
@@ -174,6 +177,7 @@ static block_t *request_json(conn_t *c, slice_t body_device) {
     if (body_device.at)
         json_add_text(&out, "body_device", body_device);
     json_add_text(&out, "address", slice_of(address));
+    json_add_text(&out, "network", slice_of(owner));
     add_ids(call, &out);
     add_query(c, &out);
     json_add_key(&out, "body");

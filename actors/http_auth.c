@@ -53,10 +53,25 @@ static bool same_secret(slice_t want, slice_t got) {
     return want.len > 0 && want.len == got.len && crypt_equal(want.at, got.at, want.len);
 }
 
+/* What a stranger's page cannot be named: an address, "localhost" or another name without a dot. A
+ * name with one may be anybody's, and lead here through a browser on this machine. */
+static bool names_no_domain(slice_t host) {
+    static const char local[] = ".localhost";
+    const size_t n = sizeof local - 1;
+    net_addr_t a;
+    if (net_addr_parse(host, &a))
+        return true;
+    const char *colon = host.len ? memchr(host.at, ':', host.len) : NULL;
+    size_t len = colon ? (size_t)(colon - host.at) : host.len;
+    return len == 0 || !memchr(host.at, '.', len) ||
+           (len > n && strncasecmp(host.at + len - n, local, n) == 0);
+}
+
 bool http_guard_open(const edge_t *e, conn_t *c, const http_request_t *req) {
     slice_t bearer = {NULL, 0};
     bool proxied = http_header_count(req, "forwarded") || http_header_count(req, "x-forwarded-for");
-    if (!proxied && net_addr_loopback(net_peer(c->net)))
+    if (!proxied && net_addr_loopback(net_peer(c->net)) &&
+        names_no_domain(http_header(req, "host")))
         return true;
     if (same_secret(e->ops_token, http_header(req, "x-ops-token")))
         return true;

@@ -66,14 +66,14 @@ local function log_in(_, req)
     local username = fold(check.text(req.body.username, 0, math.maxinteger))
     local password = check.text(req.body.password, 0, math.maxinteger)
     local device = check.opt_device(req.body.device_id) or ""
-    backoff.check(username, req.address)
+    backoff.check(username, req.network)
     local user = #username <= USERNAME_MAX and store.run("user_credentials", {username = username})[1]
     if not same_password(password, user and user.password or "") then
-        backoff.failed(username, req.address)
+        backoff.failed(username, req.network)
         fail("invalid_credentials")
     end
     if user.status ~= "active" then fail("user_disabled") end
-    backoff.succeeded(username, req.address)
+    backoff.succeeded(username, req.network)
     return logins.open(user, device)
 end
 

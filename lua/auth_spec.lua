@@ -23,7 +23,7 @@ local function register(t, username, password, more)
 end
 
 local function log_in(t, password, w)
-    return t.call("login", {address = "10.0.0.1", body = {username = "Tom", password = password}}, w or world(t))
+    return t.call("login", {address = "10.0.0.1", network = "10.0.0.1", body = {username = "Tom", password = password}}, w or world(t))
 end
 
 local function refresh(t, text, more)

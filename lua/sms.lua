@@ -5,7 +5,8 @@ local CODE_DIGITS <const> = 6
 local CODE_LIFE_MS <const> = 5 * 60 * 1000
 local WRONG_MAX <const> = 5                    -- then the code is dead
 local RESEND_MS <const> = 60 * 1000            -- one code per phone in that time,
-local PER_DAY <const>, DAY_MS <const> = 10, 24 * 3600 * 1000 -- and so many a day
+local PER_DAY <const>, DAY_MS <const> = 10, 24 * 3600 * 1000 -- and so many a day;
+local PER_HOUR <const>, HOUR_MS <const> = 60, 3600 * 1000 -- so many for all phones that one address (IPv6: its /64) names: texts cost money
 
 -- Who may make an account by phone: anybody, if conf sms.auto_register. Refuse here, e.g. by country: `phone:sub(1, 2) ~= "49"`.
 local function may_register(_) return conf "sms.auto_register" end
@@ -50,12 +51,17 @@ local function check_rate(sent)
     if #sent >= PER_DAY then too_soon(sent[1] + DAY_MS - now()) end
 end
 
+local function check_network(network)
+    if kv.incr("sms_from:" .. network, 1, HOUR_MS) > PER_HOUR then too_soon(HOUR_MS) end
+end
+
 -- The same for known and unknown phones. A code that could not be sent counts for nothing.
 local function send_code(_, req)
     local phone = phone_of(req.body)
     local before = read(phone)
     before.sent = sent_since(before, now() - DAY_MS)
     check_rate(before.sent)
+    check_network(req.network)
     local code = random.digits(CODE_DIGITS)
     local sent = json.list {table.unpack(before.sent)}
     sent[#sent + 1] = now()
@@ -63,6 +69,7 @@ local function send_code(_, req)
     local ok, why = pcall(deliver, phone, code)
     if not ok then
         write(phone, before)
+        kv.incr("sms_from:" .. req.network, -1, HOUR_MS)
         log.error("no code was sent: " .. tostring(why))
         fail "busy"
     end
@@ -75,18 +82,18 @@ local function refuse() fail("invalid_credentials", "invalid phone or code") end
 local function use_code(req, phone)
     local code = check.text(req.body.code, 0, math.maxinteger)
     local account = "sms:" .. phone
-    backoff.check(account, req.address)
+    backoff.check(account, req.network)
     local record = read(phone)
     local live = record.code and record.until_ms > now() and record.wrong < WRONG_MAX
     if not live or record.code ~= code then
         record.wrong = record.wrong + 1
         if live then write(phone, record) end
-        backoff.failed(account, req.address)
+        backoff.failed(account, req.network)
         refuse()
     end
     record.code = nil
     write(phone, record)
-    backoff.succeeded(account, req.address)
+    backoff.succeeded(account, req.network)
 end
 
 -- ---- accounts ----

@@ -3,7 +3,7 @@ local PHONE <const> = "4915112345678"
 
 local function send(t, phone, answers)
     answers.random = {digits = "123456"}
-    return t.call("send", {user = 0, address = "10.0.0.1", body = {phone = phone}}, answers)
+    return t.call("send", {user = 0, address = "10.0.0.1", network = "10.0.0.1", body = {phone = phone}}, answers)
 end
 
 return {
@@ -21,7 +21,7 @@ return {
     ["a wrong code does not log in"] = function(t)
         local kv = t.kv()
         send(t, PHONE, {kv = kv})
-        local req = {user = 0, address = "10.0.0.1", body = {phone = PHONE, code = "654321"}}
+        local req = {user = 0, address = "10.0.0.1", network = "10.0.0.1", body = {phone = PHONE, code = "654321"}}
         t.fails("invalid_credentials", t.call, "login", req, {kv = kv})
     end,
 }

@@ -1,4 +1,5 @@
--- backoff: waits after failed logins (PROTOCOL.md section 4). Counted for one account from one address, for unknown names too.
+-- backoff: waits after failed logins (PROTOCOL.md section 4). Counted for one account from one address
+-- (`network`: of IPv6 the /64, or its owner could guess from another address each time), for unknown names too.
 -- Rules an operator may want to change (how many failures are free: `auth.max_failures`):
 local WINDOW_MS <const> = 15 * 60 * 1000   -- failures within that time count together
 local FIRST_WAIT_MS <const> = 30 * 1000    -- after the last free failure; doubled by each further one
@@ -13,7 +14,7 @@ local strange = {}
 
 local function strange_of(key) return tonumber(key:sub(-4), 16) % STRANGE end
 
-local function key_of(account, address) return "login:" .. hash.sha256(account .. "\n" .. address) end
+local function key_of(account, network) return "login:" .. hash.sha256(account .. "\n" .. network) end
 
 local function read(key)
     local text = kv.get(key)
@@ -31,8 +32,8 @@ local function write(key, record)
 end
 
 -- While a wait runs every try is refused unseen and uncounted.
-function backoff.check(account, address)
-    local left = read(key_of(account, address)).until_ms - now()
+function backoff.check(account, network)
+    local left = read(key_of(account, network)).until_ms - now()
     if left > 0 then fail("rate_limited", "too many attempts", {retry_after_ms = left}) end
 end
 
@@ -44,8 +45,8 @@ local function recent(times, since)
     return out
 end
 
-function backoff.failed(account, address)
-    local key, at = key_of(account, address), now()
+function backoff.failed(account, network)
+    local key, at = key_of(account, network), now()
     local record = read(key)
     record.times = recent(record.times, at - WINDOW_MS)
     record.times[#record.times + 1] = at
@@ -60,6 +61,6 @@ function backoff.failed(account, address)
 end
 
 -- A shared count stays: it is not this account's alone.
-function backoff.succeeded(account, address) kv.del(key_of(account, address)) end
+function backoff.succeeded(account, network) kv.del(key_of(account, network)) end
 
 return backoff

@@ -23,8 +23,15 @@ void net_addr_text(const net_addr_t *a, char room[64]) {
         snprintf(room, 64, "?");
 }
 
+void net_addr_owner(const net_addr_t *a, net_addr_t *out) {
+    *out = (net_addr_t){0};
+    memcpy(out->ip, a->ip, is_v4(a) ? sizeof a->ip : 8);
+}
+
 uint64_t net_addr_hash(const net_addr_t *a) {
-    return hash_bytes(a->ip, sizeof a->ip);
+    net_addr_t owner;
+    net_addr_owner(a, &owner);
+    return hash_bytes(owner.ip, sizeof owner.ip);
 }
 
 /* An address without a port. *four: it was written as IPv4. */

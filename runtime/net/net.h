@@ -17,7 +17,10 @@ typedef struct net_addr {
 } net_addr_t;
 bool net_addr_loopback(const net_addr_t *a);
 void net_addr_text(const net_addr_t *a, char room[64]); /* "127.0.0.1" or "::1", no port */
-uint64_t net_addr_hash(const net_addr_t *a);            /* without the port */
+/* Whom limits are for: an IPv4 address, or the /64 of an IPv6 one, which is one customer's: a line
+ * at home has 2^64 addresses and more. The rest of *out is 0. */
+void net_addr_owner(const net_addr_t *a, net_addr_t *out);
+uint64_t net_addr_hash(const net_addr_t *a); /* of the owner, so without the port */
 /* "::1", "10.0.0.0/8" against an address; for http.trusted_proxies. */
 bool net_addr_in(const net_addr_t *a, slice_t cidr);
 bool net_addr_parse(slice_t text, net_addr_t *out);

@@ -74,6 +74,21 @@ describe("the listeners", function()
         assert.equal(200, n:api("GET", "/metrics", {headers = {"X-Forwarded-For: 1.2.3.4", "Authorization: Bearer ops secret"}}).status)
     end)
 
+    it("[2] refuse ops paths to a page whose own name leads to loopback, but not to the names of this machine", function()
+        local function stats(host)
+            local c = http.new(n.ws_address)
+            local r = c:raw("GET /stats HTTP/1.1\r\nHost: " .. host .. "\r\n\r\n")
+            c:close()
+            return r.status
+        end
+        for _, host in ipairs {"evil.example", "evil.example:8084", "127.0.0.1.evil.example", "localhost.evil.example"} do
+            assert.equal(403, stats(host), host)
+        end
+        for _, host in ipairs {"127.0.0.1", "127.0.0.1:8084", "[::1]:8084", "localhost:8084", "LOCALHOST", "a.localhost:1", "a-host", ""} do
+            assert.equal(200, stats(host), host)
+        end
+    end)
+
     it("[39] tell stats as one compact object with the three first keys in order", function()
         local r = ops:request("GET", "/stats")
         assert.truthy(r.body:match('^{"online_users":%d+,"total_connections":%d+,"total_messages":%d+'))
@@ -208,5 +223,35 @@ describe("the start", function()
         refused({["test.echo"] = "true", ["ws.listen"] = "0.0.0.0:0"}, "test.echo")
         refused({["no.such.key"] = "1"}, "no.such.key")
         refused({["admin.listen"] = "0.0.0.0:0"}, "admin.listen")
+    end)
+end)
+
+describe("an address behind a trusted proxy", function()
+    local n
+    local function login_from(address, name)
+        local body = {username = name, password = "wrong one"}
+        return n:api("POST", "/api/auth/login", {headers = {"X-Forwarded-For: " .. address}, body = body}).status
+    end
+    teardown(function() n:finish() end)
+
+    it("counts as its /64 if it is of IPv6: whoever has one has no new rate with each address", function()
+        n = node.start {["http.trusted_proxies"] = "127.0.0.1", ["limits.auth_addr"] = "1/5"}
+        local function first_refused(form)
+            for i = 1, 100 do
+                if login_from(form:format(i), "nobody" .. i) == 429 then return i end
+            end
+        end
+        assert.truthy(first_refused "2001:db8:0:1::%x")
+        assert.equal(400, login_from("2001:db8:0:2::1", "nobody"))
+        assert.is_nil(first_refused "10.0.0.%d")
+        n:finish()
+    end)
+    it("guesses no passwords from each address of its /64", function()
+        n = node.start {["http.trusted_proxies"] = "127.0.0.1", ["auth.max_failures"] = "3"}
+        for i = 1, 3 do assert.equal(400, login_from("2001:db8:0:1::" .. i, "lena")) end
+        assert.equal(429, login_from("2001:db8:0:1::4", "lena"))
+        assert.equal(400, login_from("2001:db8:0:2::4", "lena"))
+        assert.equal(400, login_from("10.0.0.1", "lena"))
+        assert.equal(400, login_from("10.0.0.2", "lena"))
     end)
 end)

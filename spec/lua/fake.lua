@@ -184,6 +184,12 @@ local function kv_of(w)
             kept[key] = {value = value, dies = ttl and ttl > 0 and w.now + ttl or nil}
             return true
         end,
+        incr = function(key, by, ttl)
+            local e = live(key) or {value = 0, dies = ttl and ttl > 0 and w.now + ttl or nil}
+            e.value = e.value + (by or 1)
+            kept[key] = e
+            return e.value
+        end,
         del = function(key) kept[key] = nil end,
     }
 end
@@ -365,7 +371,8 @@ function world:call(verb, user, req)
     req = req or {}
     local service, name = verb:match("^(%w+)%.(.+)$")
     local full = {
-        user = user, fam = req.fam or 1, device = req.device or "", address = req.address or "10.0.0.1", id = req.id or {},
+        user = user, fam = req.fam or 1, device = req.device or "", address = req.address or "10.0.0.1",
+        network = req.network or req.address or "10.0.0.1", id = req.id or {},
         query = req.query or {}, body = json.decode(json.encode(req.body or {})),
     }
     self.pushes, self.events = {}, {}

@@ -105,6 +105,16 @@ describe("sms", function()
             assert.truthy(send())
             assert.equal("rate_limited", refused(send)[1])
         end)
+        it("goes to 60 phones an hour at the wish of one address", function()
+            local function wish(n, network)
+                return w:call("sms.send", nil, {body = {phone = tostring(4915100000000 + n)}, network = network})
+            end
+            for n = 1, 60 do assert(wish(n, "2001:db8:0:1::")) end
+            assert.same({"rate_limited", nil, 3600000}, refused(wish, 61, "2001:db8:0:1::"))
+            assert.truthy(wish(61, "2001:db8:0:2::"))
+            w.now = w.now + 3600000
+            assert.truthy(wish(62, "2001:db8:0:1::"))
+        end)
         it("that fails counts for nothing and leaves the code before good", function()
             w.conf["sms.sender"] = "log"
             send()
@@ -116,6 +126,10 @@ describe("sms", function()
             _G.log.info = function(text) w.told = text end
             assert.truthy(login(c))
             assert.truthy(send())
+            _G.log.info = function() error "no gateway" end
+            for n = 1, 60 do assert.same({"busy", nil}, refused(send, tostring(4915100000000 + n))) end
+            _G.log.info = function(text) w.told = text end
+            assert.truthy(send "4915100000061")
         end)
         it("by http posts what the gateway wants; the secret is only named", function()
             local deliver = dofile "lua/lib/sms_http.lua"
