@@ -13,8 +13,8 @@ local SECRET_CALLS <const> = {crypt = true, token = true, ["kv.set"] = {[2] = tr
 -- Personal data: how long they are is shown, and whether the other side has the same.
 local PERSONAL <const> = {
     text = true, content = true, message = true, title = true, announcement = true, remark = true, nickname = true, username = true,
-    name = true, display_name = true, phone = true, avatar_url = true, address = true, network = true, used_address = true, q = true, who = true,
-    sdp = true, candidate = true,
+    name = true, display_name = true, phone = true, avatar_url = true, address = true, network = true, used_address = true,
+    q = true, who = true, sdp = true, candidate = true,
 }
 
 local function is_secret(key)
