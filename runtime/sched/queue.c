@@ -86,8 +86,8 @@ void queue_push_here(worker_t *w, actor_t *a) {
 
 /* No wake-up is lost: the worker stores sleeping = 1 and then looks at inbox; we add to inbox and
  * then look at sleeping; all four are seq_cst, so in their one order either it sees our actor or we
- * see its 1. The exchange lets one of many wakers pay for the async; an async that comes before the
- * poll blocks ends it at once. */
+ * see its 1. The exchange lets one of many wakers pay for the write; one that comes before the poll
+ * blocks ends it at once. */
 void worker_kick(worker_t *w) {
     if (w->is_thread) {
         thread_wake(w);
@@ -96,7 +96,7 @@ void worker_kick(worker_t *w) {
     if (atomic_load_explicit(&w->sleeping, memory_order_seq_cst) &&
         atomic_exchange_explicit(&w->sleeping, 0, memory_order_seq_cst)) {
         COUNT(w->rt, worker_of(w->rt), wakes, 1);
-        uv_async_send(&w->async);
+        worker_wake(w);
     }
 }
 

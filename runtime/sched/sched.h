@@ -148,7 +148,7 @@ typedef struct counts {
 struct worker {
     /* --- others --- */
     _Atomic(actor_t *) inbox;  /* actors woken elsewhere, newest first */
-    _Atomic uint32_t sleeping; /* 1: wake it by async (pool) */
+    _Atomic uint32_t sleeping; /* 1: wake it by worker_wake (pool) */
     _Atomic uint32_t head;     /* ring: next to take; moved by the owner and by thieves */
     _Atomic uint32_t tail;     /* ring: next free; moved by the owner */
     _Atomic(actor_t *) ring[RING];
@@ -214,7 +214,8 @@ struct worker {
     } sim;                       /* the deterministic mode (sim.h) */
     _Atomic bool ended;
     uv_loop_t loop;
-    uv_async_t async;
+    uv_poll_t wake;
+    int wake_fd; /* eventfd */
     uv_timer_t timer;
 };
 
@@ -480,6 +481,7 @@ void directory_free(runtime_t *rt);
 /* --- worker.c, thread.c --- */
 worker_t *worker_new(runtime_t *rt, uint32_t index, bool is_thread);
 void worker_free(worker_t *w);
+void worker_wake(worker_t *w); /* from any thread: its poll returns; worker_kick calls it */
 void worker_main(void *arg);
 void worker_sweep(worker_t *w); /* ends every actor that lives here */
 int thread_start(worker_t *w);

@@ -7,11 +7,25 @@
 #include "base/pool.h"
 #include "sched/sched.h"
 #include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 __thread worker_t *worker_current;
 
-static void woken(uv_async_t *h) {
-    (void)h;
+/* The wake-up of a sleeping worker. Not a uv_async_t: its receiver spins until the sender is back
+ * from the write that woke it, which with few cores is when the receiver has given up its own. */
+static void woken(uv_poll_t *h, int status, int events) {
+    uint64_t times;
+    ssize_t n = read(((worker_t *)h->data)->wake_fd, &times, sizeof times);
+    (void)status, (void)events, (void)n;
+}
+
+void worker_wake(worker_t *w) {
+    uint64_t one = 1;
+    if (write(w->wake_fd, &one, sizeof one) < 0 && errno != EAGAIN)
+        log_die("sched", "worker %u cannot be woken: %s", w->index, strerror(errno));
 }
 
 /* uv_run looks at its timers before it polls: one that is due by then is gone and the poll would
@@ -27,9 +41,11 @@ const char *runtime_running_class(void) {
 }
 
 static void open_loop(worker_t *w) {
-    if (uv_loop_init(&w->loop) || uv_async_init(&w->loop, &w->async, woken) ||
-        uv_timer_init(&w->loop, &w->timer))
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->wake_fd < 0 || uv_loop_init(&w->loop) || uv_timer_init(&w->loop, &w->timer) ||
+        uv_poll_init(&w->loop, &w->wake, w->wake_fd) || uv_poll_start(&w->wake, UV_READABLE, woken))
         log_die("sched", "no event loop for worker %u", w->index);
+    w->wake.data = w;
 }
 
 worker_t *worker_new(runtime_t *rt, uint32_t index, bool is_thread) {
@@ -71,6 +87,7 @@ void worker_free(worker_t *w) {
             ;
         if (uv_loop_close(&w->loop))
             log_warn("sched", "worker %u: its loop still had handles", w->index);
+        close(w->wake_fd);
     }
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->cond);
