@@ -98,6 +98,23 @@ describe("the operations of files", function()
         assert.falsy(readable(3, a))
     end)
 
+    it("read no table from end to end, however many files and messages there are", function()
+        local file = assert(io.open("schema/sqlite/ops/file.sql"))
+        local count = 0
+        for name, sql in file:read("a"):gmatch("%-%- name: ([%w_]+) [^\n]*\n(.-);") do
+            count = count + 1
+            local cursor = assert(w:sql("EXPLAIN QUERY PLAN " .. sql:gsub(":[%a_]+", "1")), name)
+            local row = cursor:fetch({}, "a")
+            while row do
+                assert.falsy(row.detail:find("^SCAN") and row.detail ~= "SCAN CONSTANT ROW", name .. ": " .. row.detail)
+                row = cursor:fetch({}, "a")
+            end
+            cursor:close()
+        end
+        file:close()
+        assert.truthy(count >= 10)
+    end)
+
     it("find the messages of a file by an index", function()
         local plan = w:sql("EXPLAIN QUERY PLAN SELECT 1 FROM message_file_of x WHERE x.file = 7"):fetch({}, "a")
         assert.truthy(plan.detail:find("USING INDEX message_file ", 1, true), plan.detail)

@@ -6,14 +6,14 @@ SELECT f.id, f.user, f.name, f.type, f.kind, f.size, f.part_size, f.upload, f.st
        f.until_ms FROM file f WHERE f.id = :id;
 
 -- A ready file with readable = 1 for its owner and for members of a conversation with a live message that holds it, or holds the file
--- whose preview it is.
+-- whose preview it is. A plus takes the type off a column: an expression, which message_file is over, is looked up by an index only then.
 -- name: file_readable read
 SELECT f.id, f.user, f.name, f.type, f.kind, f.size, f.part_size, f.upload, f.state, f.etag, f.width, f.height, f.duration, f.thumbnail,
        f.until_ms,
        f.user = :user
-       OR EXISTS (SELECT 1 FROM message_file_of x CROSS JOIN member m ON m.conversation = x.conversation AND m.user = :user WHERE x.file = f.id)
-       OR EXISTS (SELECT 1 FROM file g CROSS JOIN message_file_of x ON x.file = g.id
-           CROSS JOIN member m ON m.conversation = x.conversation AND m.user = :user WHERE g.thumbnail = f.id) AS readable
+       OR EXISTS (SELECT 1 FROM message_file_of x CROSS JOIN member m ON m.conversation = x.conversation AND m.user = :user WHERE x.file = +f.id)
+       OR EXISTS (SELECT 1 FROM file g CROSS JOIN message_file_of x ON x.file = +g.id
+           CROSS JOIN member m ON m.conversation = x.conversation AND m.user = :user WHERE g.thumbnail = f.id AND g.thumbnail > 0) AS readable
 FROM file f WHERE f.id = :id AND f.state = 'ready';
 
 -- Refused (no row) when the user's files would be more than :quota bytes (0: no limit), or :open_max are open already.
