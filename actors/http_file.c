@@ -199,10 +199,14 @@ static void answer_outside(conn_t *c, const http_file_t *f, const media_file_t *
     buf_free(&line);
 }
 
+static bool is_finished(slice_t state) {
+    return slice_eq(state, SLICE("ready")) || slice_eq(state, SLICE("whole")) ||
+           slice_eq(state, SLICE("loose")); /* its links have not ended */
+}
+
 static void download_row(conn_t *c, const media_file_t *row) {
     http_file_t *f = c->http->file;
-    bool finished = slice_eq(row->state, SLICE("ready")) || slice_eq(row->state, SLICE("whole"));
-    if (!finished || row->object.type.len > BLOB_TYPE_MAX) {
+    if (!is_finished(row->state) || row->object.type.len > BLOB_TYPE_MAX) {
         conn_http_error(c, ERR_NOT_FOUND, "file not found", 0);
         return;
     }

@@ -1,5 +1,5 @@
--- file: who may store what, and when it is whole (PROTOCOL.md rows 45, 48, 50 to 54, section 14). Bytes go past the rules, by the signed
--- links that are given out here.
+-- file: who may store what, when it is whole, and when it goes (PROTOCOL.md rows 45, 48, 50 to 54, section 14). Bytes go past the rules,
+-- by the signed links that are given out here.
 -- Rules an operator may want to change:
 local MIB <const> = 1 << 20
 local MAX_BYTES <const> = {image = 10 * MIB, file = 100 * MIB, audio = 50 * MIB, video = 500 * MIB}
@@ -9,7 +9,11 @@ local PICTURE_BYTES <const> = MIB                                   -- of a user
 local DURATION_MAX_SEC <const> = 24 * 3600
 local OPEN_MAX <const> = 100                                        -- uploads of a user that are not finished
 local PART <const> = {least = 5 * MIB, most = 64 * MIB, count = 10000}
-local SWEEP_MS <const>, SWEEP_FILES <const> = 10000, 50
+local SWEEP_MS <const>, SWEEP_FILES <const>, SWEEP_ROUNDS <const> = 2000, 50, 4
+-- A finished file that no message, no picture of a user or group and no other file's preview holds is kept for conf files.unused_ttl: it
+-- was never sent, or recalled everywhere. Then no message may name it any more, and after this time, which is longer than any send that
+-- still named it may be on its way, it goes.
+local SETTLE_MS <const> = 10 * 60000
 
 -- Who may store a file of this size at all. The quota (conf files.quota) is kept by the store.
 local function quota_of(_) return conf "files.quota" end
@@ -138,7 +142,7 @@ local function parts(_, req)
     return {data = out}
 end
 
-local STATUS <const> = {open = "open", whole = "complete", ready = "complete", aborted = "aborted"}
+local STATUS <const> = {open = "open", whole = "complete", ready = "complete", loose = "aborted", aborted = "aborted"}
 
 local function status(_, req)
     local row = own_upload(req)
@@ -168,7 +172,7 @@ local function join(_, req)
     local given = req.body.parts
     if given ~= nil then check.list(given, PART.count) end
     local row = own_upload(req)
-    if row.state == "aborted" or (row.state == "open" and row.until_ms <= now()) then no_upload() end
+    if row.state == "aborted" or row.state == "loose" or (row.state == "open" and row.until_ms <= now()) then no_upload() end
     if row.state == "open" then
         if given then compare(given, files.parts(row) or {}) end
         local done, why = files.finish(row)
@@ -219,7 +223,7 @@ end
 -- A row of the caller's that may be completed, or is; else it is not there.
 local function own_file(user, id)
     local row = store.run("file_get", {id = id})[1]
-    if not row or row.user ~= user or row.state == "aborted" then lost() end
+    if not row or row.user ~= user or row.state == "aborted" or row.state == "loose" then lost() end
     if row.state ~= "ready" and row.until_ms <= now() then lost() end
     return row
 end
@@ -243,7 +247,7 @@ local function freeze(row, found, shown)
     end
     local kept = store.try("file_ready", {
         id = row.id, etag = etag, width = shown.width, height = shown.height, duration = shown.duration or 0,
-        thumbnail = shown.thumbnail or 0,
+        thumbnail = shown.thumbnail or 0, look = now() + conf "files.unused_ttl",
     })
     if not kept then lost() end
 end
@@ -300,7 +304,29 @@ local function picture(_, req)
     return {path = files.path(row.id)}
 end
 
--- ---- what was never completed ----
+-- ---- what nothing holds, and what was never completed ----
+
+local NOTICED <const> = 1 -- look_ms of a file that somebody let go of
+
+local function let_go(row)
+    local keep = conf "files.unused_ttl"
+    if row.look_ms == NOTICED then
+        store.run("file_wait", {id = row.id, ["until"] = now() + keep})
+    elseif row.state == "ready" then
+        store.run("file_loosen", {id = row.id, look = row.look_ms, ["until"] = now() + math.min(SETTLE_MS, keep)})
+    else
+        store.run("file_leave", {id = row.id, look = row.look_ms, now = now()})
+    end
+end
+
+local function let_go_of_unheld()
+    for _ = 1, SWEEP_ROUNDS do
+        local page = {now = now(), limit = SWEEP_FILES}
+        if #store.run("file_due", page) == 0 then return end
+        store.run("file_keep", page)
+        for _, row in ipairs(store.run("file_due", page)) do let_go(row) end
+    end
+end
 
 local function sweep()
     for _, row in ipairs(store.run("file_expired", {now = now(), limit = SWEEP_FILES})) do
@@ -314,7 +340,7 @@ return {
     init = function() return {} end,
     on = {
         upload = upload, multipart = multipart, parts = parts, status = status, join = join, abort = abort, complete = complete,
-        picture = picture, sweep = sweep,
+        picture = picture, let_go = let_go_of_unheld, sweep = sweep,
     },
-    every = {{SWEEP_MS, "sweep"}},
+    every = {{SWEEP_MS, "let_go"}, {SWEEP_MS, "sweep"}},
 }

@@ -81,7 +81,7 @@ return {
     end,
     ["complete keeps the size of a picture, and the etag of what was finished"] = function(t)
         local stored, answer = complete(t, row(t), found())
-        t.equal({id = 7, etag = '"done"', width = 30, height = 20, duration = 0, thumbnail = 0}, stored)
+        t.equal({id = 7, etag = '"done"', width = 30, height = 20, duration = 0, thumbnail = 0, look = t.NOW + 26 * HOUR}, stored)
         t.equal({file_id = 7}, answer)
     end,
     ["a picture may lie on its side, and may not be of another size"] = function(t)
@@ -110,6 +110,7 @@ return {
     ["only who put it completes it, in time, if it is there"] = function(t)
         t.fails("not_found", complete, t, row(t, {user = 2}), found())
         t.fails("not_found", complete, t, row(t, {state = "aborted"}), found())
+        t.fails("not_found", complete, t, row(t, {state = "loose"}), found())
         t.fails("not_found", complete, t, row(t, {until_ms = t.NOW}), found())
         t.fails("not_found", complete, t, row(t), false)
     end,
@@ -139,5 +140,26 @@ return {
             files = {drop = step "drop"},
         })
         t.equal({"abort", "drop", "delete"}, steps)
+    end,
+    ["what nothing holds waits, then may not be named any more, then goes; each step looks again at its own moment"] = function(t)
+        local steps, asked = {}, 0
+        local function note(name) return function(p) steps[#steps + 1] = {name, p} return {} end end
+        local due = {
+            {id = 1, state = "ready", look_ms = 1}, {id = 2, state = "ready", look_ms = 900}, {id = 3, state = "loose", look_ms = 901},
+        }
+        t.call("let_go", {}, {
+            store = {
+                file_keep = note "keep",
+                file_due = function()
+                    asked = asked + 1
+                    return asked < 3 and due or {}
+                end,
+                file_wait = note "wait", file_loosen = note "loosen", file_leave = note "leave",
+            },
+        })
+        t.equal({
+            {"keep", {now = t.NOW, limit = 50}}, {"wait", {id = 1, ["until"] = t.NOW + 26 * HOUR}},
+            {"loosen", {id = 2, look = 900, ["until"] = t.NOW + 600000}}, {"leave", {id = 3, look = 901, now = t.NOW}},
+        }, steps)
     end,
 }

@@ -60,7 +60,7 @@ end
 
 local function migrate(db)
     local text = {}
-    for _, file in ipairs {"0001", "0002", "0003"} do
+    for _, file in ipairs {"0001", "0002", "0003", "0004"} do
         for line in lines_of("migrations/" .. file .. ".sql") do text[#text + 1] = line:gsub("%-%-.*", "") end
     end
     for _, s in ipairs(statements(table.concat(text, "\n"))) do assert(db:execute(s)) end

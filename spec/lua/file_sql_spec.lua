@@ -15,7 +15,7 @@ describe("the operations of files", function()
         return {row.bytes, row.files}
     end
     local function ready(id, more)
-        local p = {id = id, etag = '"e"', width = 1, height = 2, duration = 0, thumbnail = 0}
+        local p = {id = id, etag = '"e"', width = 1, height = 2, duration = 0, thumbnail = 0, look = 5000}
         for key, value in pairs(more or {}) do p[key] = value end
         return w:op("file_ready", p)
     end
@@ -96,6 +96,105 @@ describe("the operations of files", function()
         assert.falsy(readable(2, a))
         w:sql "DELETE FROM member WHERE conversation = 2"
         assert.falsy(readable(3, a))
+    end)
+
+    -- ---- what nothing holds ----
+
+    local function state(id)
+        local row = w:sql("SELECT state, look_ms FROM file WHERE id = " .. id):fetch({}, "a")
+        return row and {row.state, math.tointeger(row.look_ms)}
+    end
+    local function due(at)
+        local list = {}
+        for _, row in ipairs(w:op("file_due", {now = at, limit = 10})) do list[#list + 1] = row.id end
+        return list
+    end
+    local function keep(at) w:op("file_keep", {now = at, limit = 10}) end
+    local function recall(conversation, seq)
+        local where = ("conversation = %d AND seq = %d AND recalled = 0"):format(conversation, seq)
+        w:sql("UPDATE message SET content = '{}', recalled = 1 WHERE " .. where)
+    end
+
+    it("look at a finished file after its time, and keep what a message holds", function()
+        local a, b = ticket(1, 1), ticket(1, 1)
+        ready(a)
+        ready(b)
+        message(1, 1, 2, '{"image":{"file_id":' .. a .. '}}')
+        keep(4999)
+        assert.same({}, due(4999))
+        keep(5000)
+        assert.same({b}, due(5000))
+        assert.same({"ready", 0}, state(a))
+        assert.same({{"ready", 5000}, {2, 2}}, {state(b), used(1)})
+        w:op("file_loosen", {id = b, look = 5000, ["until"] = 6000})
+        assert.same({"loose", 6000}, state(b))
+        assert.is_nil(readable(1, b)) -- no message may name it
+        assert.same({}, w:op("file_expired", {now = 9000, limit = 10}))
+        w:op("file_leave", {id = b, look = 6000, now = 6000})
+        assert.same({"aborted", 0}, state(b))
+        assert.same({1, 1}, used(1))
+        assert.equal(b, w:op("file_expired", {now = 6000, limit = 10})[1].id)
+        w:op("file_loosen", {id = a, look = 0, ["until"] = 6000}) -- it is held
+        assert.same({"ready", 0}, state(a))
+    end)
+
+    it("notice a recall, and keep a file while another message holds it, in whatever state it is", function()
+        local a = ticket(1, 1)
+        ready(a)
+        message(1, 1, 2, '{"image":{"file_id":' .. a .. '}}')
+        message(2, 1, 2, '{"image":{"file_id":' .. a .. '}}')
+        message(2, 2, 1, '{"text":{"text":"x"}}')
+        keep(5000)
+        recall(2, 2)
+        assert.same({"ready", 0}, state(a))
+        recall(1, 1)
+        assert.same({"ready", 1}, state(a))
+        keep(5000)
+        assert.same({"ready", 0}, state(a))
+        recall(2, 1)
+        keep(5000)
+        assert.same({a}, due(5000))
+        w:op("file_wait", {id = a, ["until"] = 7000})
+        assert.same({"ready", 7000}, state(a))
+        w:op("file_loosen", {id = a, look = 7000, ["until"] = 8000})
+        -- a message that was on its way all the time
+        message(3, 1, 2, '{"image":{"file_id":' .. a .. '}}')
+        w:op("file_leave", {id = a, look = 8000, now = 8000})
+        assert.same({"loose", 8000}, state(a))
+        keep(8000)
+        assert.same({"ready", 0}, state(a))
+        assert.truthy(readable(1, a))
+        -- let go of while it is loose: from the start again
+        w:sql("UPDATE file SET state = 'loose', look_ms = 9000 WHERE id = " .. a)
+        recall(3, 1)
+        w:op("file_leave", {id = a, look = 9000, now = 9000})
+        w:op("file_wait", {id = a, ["until"] = 9500})
+        assert.same({"ready", 9500}, state(a))
+    end)
+
+    it("keep pictures of users and groups, and previews, until another stands there", function()
+        local mine, ours, preview, film = ticket(1, 1), ticket(1, 1), ticket(1, 1), ticket(2, 1)
+        for _, id in ipairs {mine, ours, preview} do ready(id) end
+        ready(film, {thumbnail = preview})
+        w:sql(("INSERT INTO user (id, username, created_ms, avatar_url) VALUES (1, 'a', 1, '/api/files/blob/%d')"):format(mine))
+        w:sql("INSERT INTO conversation (id, type, member_limit, created_ms) VALUES (1, 2, 5, 1)")
+        w:sql(("UPDATE conversation SET avatar_url = '/api/files/blob/%d'"):format(ours))
+        message(1, 1, 5, '{"video":{"file_id":' .. film .. '}}')
+        keep(5000)
+        assert.same({}, due(5000))
+        w:sql "UPDATE user SET avatar_url = avatar_url, display_name = 'A'"
+        assert.same({}, due(5000))
+        w:sql "UPDATE user SET avatar_url = ''"
+        assert.same({mine}, due(5000))
+        w:sql "UPDATE conversation SET avatar_url = 'http://elsewhere/x.png'"
+        assert.same({mine, ours}, due(5000))
+        w:sql "UPDATE conversation SET avatar_url = ''" -- nothing of ours
+        recall(1, 1)
+        assert.same({mine, ours, film}, due(5000))
+        w:op("file_wait", {id = film, ["until"] = 6000})
+        w:op("file_loosen", {id = film, look = 6000, ["until"] = 7000})
+        w:op("file_leave", {id = film, look = 7000, now = 7000})
+        assert.same({mine, ours, preview}, due(5000)) -- its preview goes after it
     end)
 
     it("read no table from end to end, however many files and messages there are", function()

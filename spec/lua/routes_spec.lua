@@ -1,7 +1,7 @@
 -- The route table (actors/routes.def) names verbs of Lua services: each of them exists, and each verb has a route.
 local fake = require "spec.lua.fake"
 
-local INNER <const> = {sweep = true, picture = true} -- asked by themselves or by other services
+local INNER <const> = {sweep = true, let_go = true, picture = true} -- asked by themselves or by other services
 
 describe("the route table", function()
     local routes = {}

@@ -33,7 +33,8 @@ UPDATE file SET upload = :upload WHERE id = :id AND state = 'open';
 UPDATE file SET state = 'whole', etag = :etag, until_ms = :until WHERE id = :id AND state IN ('open', 'whole');
 
 -- name: file_ready write expect=1
-UPDATE file SET state = 'ready', etag = :etag, width = :width, height = :height, duration = :duration, thumbnail = :thumbnail
+UPDATE file SET state = 'ready', etag = :etag, width = :width, height = :height, duration = :duration, thumbnail = :thumbnail,
+    look_ms = :look
 WHERE id = :id AND state IN ('open', 'whole');
 
 -- name: file_abort write expect=1
@@ -41,7 +42,32 @@ UPDATE file SET state = 'aborted' WHERE id = :id AND state IN ('open', 'whole', 
 
 -- Those whose time is over, the oldest first.
 -- name: file_expired read
-SELECT f.id, f.size, f.type, f.part_size, f.upload FROM file f WHERE f.state <> 'ready' AND f.until_ms <= :now ORDER BY f.until_ms LIMIT :limit;
+SELECT f.id, f.size, f.type, f.part_size, f.upload FROM file f WHERE f.state <> 'ready' AND f.state <> 'loose'
+    AND f.until_ms <= :now ORDER BY f.until_ms LIMIT :limit;
 
 -- name: file_delete write
 DELETE FROM file WHERE id = :id AND state = 'aborted';
+
+-- What nothing holds. A write of a state looks by itself whether that is so: it stands in the order of all writes.
+
+-- Of the :limit that are to be looked at first, those that something holds need no look.
+-- name: file_keep write
+UPDATE file SET state = 'ready', look_ms = 0
+WHERE id IN (SELECT f.id FROM file f WHERE f.look_ms > 0 AND f.look_ms <= :now ORDER BY f.look_ms LIMIT :limit) AND state IN ('ready', 'loose')
+  AND id IN (SELECT h.id FROM file_held h WHERE h.id = file.id);
+
+-- name: file_due read
+SELECT f.id, f.state, f.look_ms FROM file f WHERE f.look_ms > 0 AND f.look_ms <= :now ORDER BY f.look_ms LIMIT :limit;
+
+-- Somebody let go of it: it is looked at again at :until.
+-- name: file_wait write
+UPDATE file SET state = 'ready', look_ms = :until WHERE id = :id AND look_ms = 1 AND state IN ('ready', 'loose');
+
+-- name: file_loosen write
+UPDATE file SET state = 'loose', look_ms = :until WHERE id = :id AND look_ms = :look AND state = 'ready'
+  AND NOT EXISTS (SELECT 1 FROM file_held h WHERE h.id = :id);
+
+-- From here on it is one that was aborted.
+-- name: file_leave write
+UPDATE file SET state = 'aborted', look_ms = 0, until_ms = :now WHERE id = :id AND look_ms = :look AND state = 'loose'
+  AND NOT EXISTS (SELECT 1 FROM file_held h WHERE h.id = :id);
