@@ -453,7 +453,7 @@ int main(int argc, char **argv) {
     } else if (strcmp(command, "ctl") == 0 || strcmp(command, "passwd") == 0) {
         status = other_node(&n, command, argc - skip, argv + skip);
     } else if (read_conf(&n, argc - skip, argv + skip) != ERR_OK ||
-               conf_check(n.conf, FAULT(&n)) != ERR_OK) {
+               conf_check(n.conf, FAULT(&n)) != ERR_OK || blob_check(n.conf, FAULT(&n)) != ERR_OK) {
         fprintf(stderr, "parleyd: %s\n", n.fault);
         status = EXIT_CONF;
     } else if (strcmp(command, "check") == 0) {

@@ -12,11 +12,22 @@ static const blob_engine_t *const engines[] = {&blob_file, &blob_s3};
 
 /* --- open, stop, close --- */
 
-static const blob_engine_t *engine_of(slice_t url) {
+static const blob_engine_t *engine_of(slice_t url, char *fault, size_t room) {
     for (size_t i = 0; i < sizeof engines / sizeof engines[0]; i++)
         if (port_scheme(url, engines[i]->scheme, NULL))
             return engines[i];
+    /* an s3: URL may hold a secret */
+    port_unknown("files.url", (slice_t){NULL, 0},
+                 (const char *const[]){blob_file.scheme, blob_s3.scheme}, 2, fault, room);
     return NULL;
+}
+
+int blob_check(const conf_t *conf, char *fault, size_t room) {
+    slice_t url = conf_text(conf, "files.url");
+    const blob_engine_t *engine = engine_of(url, fault, room);
+    if (!engine)
+        return ERR_BAD_REQUEST;
+    return engine->check ? engine->check(conf, url, fault, room) : ERR_OK;
 }
 
 static bool make_threads(blob_t *b) {
@@ -31,13 +42,9 @@ static bool make_threads(blob_t *b) {
 
 blob_t *blob_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
     slice_t url = conf_text(conf, "files.url");
-    const blob_engine_t *engine = engine_of(url);
-    if (!engine) {
-        /* an s3: URL may hold a secret */
-        port_unknown("files.url", (slice_t){NULL, 0},
-                     (const char *const[]){blob_file.scheme, blob_s3.scheme}, 2, fault, room);
+    const blob_engine_t *engine = engine_of(url, fault, room);
+    if (!engine)
         return NULL;
-    }
     blob_t *b = pool_zalloc(sizeof *b);
     b->rt = rt;
     b->engine = engine;

@@ -39,6 +39,9 @@ static inline int64_t blob_part_bytes(const blob_object_t *o, int64_t part) {
     return part < blob_part_count(o) ? o->part_size : o->size - (part - 1) * o->part_size;
 }
 
+/* Is files.url, with what belongs to it, one that blob_open understands? No I/O but a look whether
+ * a file that it names is there. ERR_BAD_REQUEST with a line in fault. */
+int blob_check(const conf_t *conf, char *fault, size_t room);
 /* Before runtime_start. NULL with a line in fault. */
 blob_t *blob_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room);
 /* Requests under way are given up within about a second. Before runtime_stop; NULL is fine. */

@@ -33,6 +33,8 @@ typedef struct blob_write {
 struct blob_engine {
     const char *scheme; /* "file:", "s3:"; what stands before it in files.url picks the engine */
     bool outside;
+    /* Does open understand conf and url? ERR_BAD_REQUEST with a line in fault. May be NULL: yes. */
+    int (*check)(const conf_t *conf, slice_t url, char *fault, size_t room);
     /* url is all of files.url. NULL with a line in fault. Needs no network: a store that is down
      * at start is no reason not to start. */
     void *(*open)(runtime_t *rt, const conf_t *conf, slice_t url, char *fault, size_t room);

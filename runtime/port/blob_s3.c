@@ -65,17 +65,27 @@ static bool stopping(void *arg) {
     return blob_stopping(arg);
 }
 
-static void *open_store(runtime_t *rt, const conf_t *conf, slice_t url, char *fault, size_t room) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* before any of its threads */
-        snprintf(fault, room, "files: libcurl does not start");
-        return NULL;
-    }
+static s3_t *open_bucket(const conf_t *conf, slice_t url, char *fault, size_t room) {
     const s3_conf_t c = {.url = url,
                          .key = conf_text(conf, "files.s3_key"),
                          .secret = conf_text(conf, "files.s3_secret"),
                          .token = conf_text(conf, "files.s3_token"),
                          .ca = conf_text(conf, "files.s3_ca")};
-    s3_t *s3 = s3_open(&c, fault, room);
+    return s3_open(&c, fault, room);
+}
+
+static int check_conf(const conf_t *conf, slice_t url, char *fault, size_t room) {
+    s3_t *s3 = open_bucket(conf, url, fault, room);
+    s3_close(s3);
+    return s3 ? ERR_OK : ERR_BAD_REQUEST;
+}
+
+static void *open_store(runtime_t *rt, const conf_t *conf, slice_t url, char *fault, size_t room) {
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) { /* before any of its threads */
+        snprintf(fault, room, "files: libcurl does not start");
+        return NULL;
+    }
+    s3_t *s3 = open_bucket(conf, url, fault, room);
     if (!s3)
         return NULL;
     base_t *b = pool_alloc(sizeof *b);
@@ -367,6 +377,7 @@ static void tidy(blob_thread_t *t) {
 
 const blob_engine_t blob_s3 = {.scheme = "s3:",
                                .outside = true,
+                               .check = check_conf,
                                .open = open_store,
                                .close = close_store,
                                .thread_open = open_thread,

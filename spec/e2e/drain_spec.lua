@@ -247,4 +247,25 @@ describe("a start", function()
         assert.truthy(log:find("ws.dead_after", 1, true), log)
         P.rmtree(dir)
     end)
+
+    it("with a wrong place for files exits 2 and says what is wrong, no secret; `check` too", function()
+        local dir = P.tmpdir()
+        for url, words in pairs {
+            ["s3:/bucket"] = "s3://", ["s3://ab"] = "bucket's name", ["s3://bucket?endpoint=ftp://x"] = "endpoint",
+            ["s3://bucket?endpoint=http://x&public=//y"] = "public", ["s3://bucket?style=odd"] = "style", ["ftp://x"] = "file:",
+            ["s3://bucket?key=1"] = "'key=1' is not understood", ["s3://bucket"] = "files.s3_key",
+        } do
+            local key = words ~= "files.s3_key" and "a-key" or ""
+            local args = node.arguments(dir, {["files.url"] = url, ["files.s3_key"] = key, ["files.s3_secret"] = "kept-quiet"})
+            local status, log = run(args)
+            table.insert(args, 2, "check")
+            local checked, check_log = run(args)
+            assert.same({2, 2}, {status, checked}, log)
+            for _, text in ipairs {log, check_log} do
+                assert.truthy(text:find("files%.") and text:find(words, 1, true), text)
+                assert.falsy(text:find("kept-quiet", 1, true))
+            end
+        end
+        P.rmtree(dir)
+    end)
 end)
