@@ -99,6 +99,16 @@ static uint64_t login_key(conn_t *c, json_doc_t *doc) {
     return (uint64_t)claims.fam;
 }
 
+/* Whatever has no file ends at the rules soon. Hashed: an id is no other's key. */
+static uint64_t file_key(conn_t *c, const json_doc_t *doc) {
+    int64_t id = c->http->path_id[0];
+    slice_t path;
+    if (!id && !json_int(doc, json_get(doc, JSON_ROOT, "file_id"), &id) &&
+        json_string(doc, json_get(doc, JSON_ROOT, "object_key"), &path))
+        id = link_file(path);
+    return hash_u64((uint64_t)id);
+}
+
 /* Last use of the document: KEY_LOGIN parses over it. */
 static uint64_t key_of(conn_t *c, json_doc_t *doc) {
     switch (c->http->route->key) {
@@ -116,6 +126,8 @@ static uint64_t key_of(conn_t *c, json_doc_t *doc) {
         return pair_key(c->http->user, c->http->path_id[0]);
     case KEY_CONVERSATION:
         return (uint64_t)c->http->path_id[0];
+    case KEY_FILE:
+        return file_key(c, doc);
     case KEY_NEW:
         return new_key(c, doc);
     default:

@@ -42,6 +42,7 @@ typedef enum route_key {
     KEY_PAIR_USER,    /* caller and body user_id */
     KEY_PAIR_PATH,    /* caller and the id in the path */
     KEY_CONVERSATION, /* the id in the path */
+    KEY_FILE,         /* the file in the path, else in the body: large ones hold up no others */
     KEY_NEW           /* row 23: the pair of a single chat, else the caller */
 } route_key_t;
 

@@ -177,7 +177,7 @@ local function join(_, req)
         if given then compare(given, files.parts(row) or {}) end
         local done, why = files.finish(row)
         if not done then return why == "conflict" and incomplete() or no_upload() end
-        store.run("file_whole", {id = row.id, etag = done.etag, ["until"] = now() + conf "files.multipart_ttl"})
+        if not store.try("file_whole", {id = row.id, etag = done.etag, ["until"] = now() + conf "files.multipart_ttl"}) then no_upload() end
     end
     return {data = {file_id = row.id, object_key = files.path(row.id), size_bytes = row.size}}
 end
@@ -249,7 +249,9 @@ local function freeze(row, found, shown)
         id = row.id, etag = etag, width = shown.width, height = shown.height, duration = shown.duration or 0,
         thumbnail = shown.thumbnail or 0, look = now() + conf "files.unused_ttl",
     })
-    if not kept then lost() end
+    if kept then return end
+    local now_is = store.run("file_get", {id = row.id})[1] -- by another request: as preview, as picture
+    if not now_is or now_is.state ~= "ready" then lost() end
 end
 
 local function thumbnail(user, id)
@@ -342,5 +344,6 @@ return {
         upload = upload, multipart = multipart, parts = parts, status = status, join = join, abort = abort, complete = complete,
         picture = picture, let_go = let_go_of_unheld, sweep = sweep,
     },
+    patient = {"complete", "join"}, -- a store outside may copy half a gigabyte
     every = {{SWEEP_MS, "let_go"}, {SWEEP_MS, "sweep"}},
 }

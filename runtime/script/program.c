@@ -102,21 +102,23 @@ static void *more(void *at, uint32_t count, size_t size) {
 }
 
 /* {"list", "get"} or {list = true, get = true} */
-static void take_concurrent(lua_State *L, program_t *p, int table) {
-    if (lua_getfield(L, table, "concurrent") != LUA_TNIL) {
+static uint32_t take_verbs(lua_State *L, int table, const char *field, char (**list)[SCRIPT_NAME]) {
+    uint32_t count = 0;
+    if (lua_getfield(L, table, field) != LUA_TNIL) {
         luaL_checktype(L, -1, LUA_TTABLE);
         for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
             int name = lua_isinteger(L, -2) ? -1 : -2;
-            if (p->concurrent_count == SCRIPT_EVERY)
-                luaL_error(L, "concurrent: too many verbs");
+            if (count == SCRIPT_EVERY)
+                luaL_error(L, "%s: too many verbs", field);
             if (!lua_toboolean(L, -1))
                 continue;
-            p->concurrent = more(p->concurrent, p->concurrent_count, sizeof *p->concurrent);
-            copy_name(L, name, p->concurrent[p->concurrent_count], "concurrent");
-            p->concurrent_count++;
+            *list = more(*list, count, sizeof **list);
+            copy_name(L, name, (*list)[count], field);
+            count++;
         }
     }
     lua_pop(L, 1);
+    return count;
 }
 
 static void take_one_every(lua_State *L, program_t *p) {
@@ -187,7 +189,8 @@ static int load_service(lua_State *L) {
         p->host.version->declared = lua_tointeger(L, -1);
     lua_settop(L, table);
     take_on(L, p, table);
-    take_concurrent(L, p, table);
+    p->concurrent_count = take_verbs(L, table, "concurrent", &p->concurrent);
+    p->patient_count = take_verbs(L, table, "patient", &p->patient);
     take_every(L, p, table);
     p->upgrade_ref = take_function(L, table, "upgrade");
     take_state(L, p, table, shard);
@@ -228,14 +231,23 @@ void program_free(program_t *p) {
     pool_free(p->idle, p->idle_cap * sizeof *p->idle);
     free(p->every);
     free(p->concurrent);
+    free(p->patient);
     free(p);
 }
 
-bool program_is_concurrent(const program_t *p, const char *verb) {
-    for (uint32_t i = 0; i < p->concurrent_count; i++)
-        if (strcmp(p->concurrent[i], verb) == 0)
+static bool listed(char (*list)[SCRIPT_NAME], uint32_t count, const char *verb) {
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(list[i], verb) == 0)
             return true;
     return false;
+}
+
+bool program_is_concurrent(const program_t *p, const char *verb) {
+    return listed(p->concurrent, p->concurrent_count, verb);
+}
+
+bool program_is_patient(const program_t *p, const char *verb) {
+    return listed(p->patient, p->patient_count, verb);
 }
 
 /* --- coroutines --- */

@@ -57,9 +57,9 @@ typedef struct program {
     vm_t *vm;
     host_t host;
     int on_ref, state_ref, upgrade_ref; /* in the registry; LUA_NOREF: none */
-    uint32_t every_count, concurrent_count;
-    every_t *every; /* at most SCRIPT_EVERY, as the next */
-    char (*concurrent)[SCRIPT_NAME];
+    uint32_t every_count, concurrent_count, patient_count;
+    every_t *every; /* at most SCRIPT_EVERY, as the next two */
+    char (*concurrent)[SCRIPT_NAME], (*patient)[SCRIPT_NAME];
     idle_t *idle; /* at most SCRIPT_IDLE */
     uint32_t idle_count, idle_cap;
     uint32_t tasks;       /* coroutines under way */
@@ -166,6 +166,7 @@ void program_free(program_t *p);
 lua_State *program_coroutine(program_t *p, int *ref);
 void program_done(program_t *p, lua_State *co, int ref, bool reusable);
 bool program_is_concurrent(const program_t *p, const char *verb);
+bool program_is_patient(const program_t *p, const char *verb);
 /* Carries the state of `from` over into `to` by its upgrade. false with a line in fault: both are
  * as before. back: it always succeeds: what upgrade refuses is taken as it is, and a state that
  * cannot be taken at all is left for what init gave (fault says so, else it is empty). */

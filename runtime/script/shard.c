@@ -181,7 +181,8 @@ static void on_call(shard_t *s, actor_t *self, msg_t *m) {
     if (m->flags & MSG_REQUEST) {
         actor_keep(self, m);
         t->request = m;
-        if (m->deadline_ns && m->deadline_ns < t->deadline_ns)
+        if (m->deadline_ns &&
+            (m->deadline_ns < t->deadline_ns || program_is_patient(s->program, t->verb)))
             t->deadline_ns = m->deadline_ns;
     }
     enqueue(s, t);

@@ -2,6 +2,7 @@
 local node = require "spec.support.node"
 local files = require "spec.support.files"
 local http = require "spec.support.http"
+local json = require "spec.support.json"
 local P = require "parley_spec"
 
 local URL, KEY, SECRET = os.getenv("PARLEY_TEST_S3_URL"), os.getenv("PARLEY_TEST_S3_KEY"), os.getenv("PARLEY_TEST_S3_SECRET")
@@ -167,6 +168,48 @@ describe("a node", function()
         r = files.complete(lena, chat, {file_id = t.file_id})
         assert.truthy(r.status == 504 or r.status == 500 or r.status == 503, r.body)
         n:finish()
+    end)
+end)
+
+describe("a store that takes longer than a rule may", function()
+    it("is waited for: complete and the end of an upload in parts answer when it is done, and hold up nobody else", function()
+        local there = URL:match("http://127%.0%.0%.1:(%d+)")
+        local proxy = assert(P.spawn({"lua5.4", "spec/s3/slow_proxy.lua", there, "2500"}, os.tmpname()))
+        local n = node.start(conf {
+            ["files.url"] = ("s3://parley-specs/slow?endpoint=http://127.0.0.1:%s&public=http://127.0.0.1:%s")
+                :format(proxy:line(10000), there),
+            ["script.timeout"] = "2s",
+        })
+        local lena, tom = n:person(), n:person()
+        local chat = lena:chat(tom)
+        local bytes = files.png(64, 64, 5000)
+        local t = files.ticket(lena, {bytes = bytes})
+        assert.equal(200, put(t.upload_url, bytes, "image/png").status)
+        local body = ('{"conversation_id":%d,"client_msg_id":"slow","file_id":%d}'):format(chat, t.file_id)
+        local c = n:http()
+        local began = P.now()
+        c:connect():send(("POST /api/files/complete HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s")
+            :format(lena.token, #body, body))
+        assert.truthy(files.ticket(lena, {bytes = bytes}).file_id) -- her others go on
+        lena:say(chat, "meanwhile")
+        assert.truthy(P.now() - began < 2500 * node.slow)
+        local r = c:read("POST")
+        c:close()
+        assert.equal(200, r.status, r.body)
+        assert.truthy(P.now() - began >= 2500)
+        assert.equal(bytes, at(json.decode(r.body).data.body.image.url, "GET").body)
+
+        local up = lena:post("/api/files/multipart", {filename = "a.bin", content_type = "application/zip", size_bytes = 10}).json.data
+        local part = lena:post(("/api/files/multipart/%d/parts"):format(up.file_id), {part_numbers = {1}}).json.data[1]
+        assert.equal(200, put(part.upload_url, ("x"):rep(10)).status)
+        began = P.now()
+        r = lena:post(("/api/files/multipart/%d/complete"):format(up.file_id))
+        assert.equal(200, r.status, r.body)
+        assert.truthy(P.now() - began >= 2500)
+        assert.equal(2, #tom:history(chat))
+        n:finish()
+        proxy:kill(9)
+        proxy:wait(5000)
     end)
 end)
 

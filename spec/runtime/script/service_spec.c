@@ -176,6 +176,25 @@ SPEC("answers timeout at the deadline, gives the handler up and lets the next of
     stage_free();
 }
 
+SPEC("gives a patient verb all of its caller's deadline") {
+    stage_new();
+    stage_set("script.timeout", "100ms");
+    stage_file("t.lua", "return {name = 't', patient = {'slow'}, on = {"
+                        "slow = function() return gate.wait(42) end,"
+                        "wait = function() return gate.wait() end}}");
+    static const script_function_t f = {"gate", "wait", (void *)gate_wait, NULL};
+    CHECK(stage_open(NULL, &f, 1));
+    gate = actor_spawn(stage->rt, NULL, &gate_class, 0, -1, NULL);
+    uint64_t slow = stage_start("slow", 1, NULL), soon = stage_start_in("t", "slow", 2, NULL, 150),
+             stuck = stage_start("wait", 3, NULL);
+    CHECK_INT(stage_wait(stuck)->err, ERR_TIMEOUT);
+    CHECK_INT(stage_wait(soon)->err, ERR_TIMEOUT);
+    CHECK(!stage_there(slow));
+    open_gate();
+    ANSWERS(slow, "42");
+    stage_free();
+}
+
 SPEC("answers busy above script.queue and recovers") {
     stage_new();
     stage_set("script.shards", "1");
