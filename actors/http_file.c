@@ -101,6 +101,17 @@ void file_head(conn_t *c, const http_request_t *req) {
 
 enum { RANGE_NONE, RANGE_ONE, RANGE_BAD };
 
+/* A number of a range, however long: beyond 2^53 it is beyond all files (RFC 9110, 14.1.1). */
+static bool range_int(slice_t s, int64_t *out) {
+    if (text_to_int(s, out))
+        return true;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] < '0' || s.at[i] > '9')
+            return false;
+    *out = INT64_MAX;
+    return s.len > 0;
+}
+
 /* "bytes=a-b", "a-", "-n". Several ranges, other units and what is malformed: the whole file, as
  * RFC 9110 allows. RANGE_BAD: beyond the end. */
 static int read_range(const char *text, int64_t size, int64_t *off, int64_t *len) {
@@ -114,12 +125,12 @@ static int read_range(const char *text, int64_t size, int64_t *off, int64_t *len
         return RANGE_NONE;
     slice_t a = {s.at, (size_t)(dash - s.at)}, b = {dash + 1, s.len - a.len - 1};
     if (a.len == 0) {
-        if (!text_to_int(b, &first))
+        if (!range_int(b, &first))
             return RANGE_NONE;
         if (first == 0)
             return RANGE_BAD;
         first = first < size ? size - first : 0;
-    } else if (!text_to_int(a, &first) || (b.len && (!text_to_int(b, &last) || last < first))) {
+    } else if (!range_int(a, &first) || (b.len && (!range_int(b, &last) || last < first))) {
         return RANGE_NONE;
     }
     if (first >= size)

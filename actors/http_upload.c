@@ -80,6 +80,7 @@ void upload_row(conn_t *c, const media_file_t *row) {
     }
     f->object = row->object;
     f->object.type = f->object.upload = (slice_t){NULL, 0};
+    f->object.owner = row->user;
     blob_write_open(edge_at(c)->edge->blob, c->self, &f->object, f->link.part, FILE_ASK_MS,
                     VERB_FILE_OPEN, c->http->serial);
 }

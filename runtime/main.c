@@ -369,6 +369,7 @@ static int run(node_t *n) {
     sigset_t set = our_signals();
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow any more is an error of that write */
     raise_descriptors(n->conf);
     set_log_level(n->conf);
     log_start();

@@ -51,6 +51,7 @@ blob_t *blob_open(runtime_t *rt, const conf_t *conf, char *fault, size_t room) {
     b->queue = (uint32_t)conf_int(conf, "files.queue");
     b->count = (uint32_t)conf_int(conf, "files.threads");
     b->uploads = (uint32_t)conf_int(conf, "files.uploads");
+    b->owner_uploads = (uint32_t)conf_int(conf, "files.user_uploads");
     b->stall_ms = (uint32_t)conf_int(conf, "files.stall");
     b->min_free = (uint64_t)conf_int(conf, "files.min_free");
     b->base = engine->open(rt, conf, url, fault, room);
@@ -202,6 +203,7 @@ void blob_write_open(blob_t *b, actor_t *self, const blob_object_t *o, int64_t p
     bare.type = bare.upload = NO_ETAG;
     msg_t *m = message(BLOB_WRITE_OPEN, &bare, NO_ETAG);
     head_of(m)->part = part;
+    head_of(m)->owner = o->owner;
     ask(b, self, m, timeout_ms, reply_verb, cookie);
 }
 

@@ -27,6 +27,7 @@ typedef struct blob_object {
     int64_t size; /* declared */
     int64_t
         part_size;  /* 0: it is put whole, which is part 0; else all parts but the last have it */
+    int64_t owner;  /* whose upload it is (blob_write_open); 0: nobody's */
     slice_t type;   /* declared content type */
     slice_t upload; /* what blob_begin gave; empty without parts */
 } blob_object_t;
@@ -109,7 +110,7 @@ void blob_drop(blob_t *b, actor_t *self, const blob_object_t *o, uint32_t timeou
 
 /* Begins to write a part. Reply: blob_writer_t. What was there of this part is gone from now on,
  * and who else writes it gets ERR_GONE. ERR_NOT_FOUND: finished or dropped; ERR_FULL: too many
- * writers. */
+ * writers, of all or of the owner. */
 typedef struct blob_writer {
     uint64_t number;
 } blob_writer_t;

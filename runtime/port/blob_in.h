@@ -95,7 +95,7 @@ enum {
 
 typedef struct blob_request { /* the data of each; behind it type, upload, etag */
     blob_t *counted;          /* by whom it is counted among those that wait; NULL: counted out */
-    int64_t id, size, part_size, part, off;
+    int64_t id, size, part_size, part, off, owner;
     uint64_t writer;
     uint32_t type_len, upload_len, etag_len, head;
     int fd; /* BLOB_WARM: owned */
@@ -110,7 +110,7 @@ struct blob {
     runtime_t *rt;
     const blob_engine_t *engine;
     void *base;
-    uint32_t count, queue, uploads, stall_ms;
+    uint32_t count, queue, uploads, owner_uploads, stall_ms;
     uint64_t min_free;
     actor_ref_t ref[BLOB_THREADS_MAX];
     blob_port_arg_t arg[BLOB_THREADS_MAX];

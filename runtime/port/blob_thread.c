@@ -103,6 +103,14 @@ static bool disk_is_full(const port_t *p, int64_t bytes) {
     return left > 0 && left < p->t.blob->min_free + (uint64_t)bytes;
 }
 
+/* All writers are soon those of one who sends a byte now and then, if nobody counts. */
+static bool owner_has_enough(const port_t *p, int64_t owner) {
+    uint32_t count = 0;
+    for (const writer_t *w = p->writers; w && owner; w = w->next)
+        count += w->write.object.owner == owner;
+    return count >= p->t.blob->owner_uploads;
+}
+
 static int open_writer(port_t *p, const blob_object_t *o, int64_t part, blob_writer_t *out) {
     blob_t *b = p->t.blob;
     if (disk_is_full(p, blob_part_bytes(o, part))) {
@@ -110,6 +118,10 @@ static int open_writer(port_t *p, const blob_object_t *o, int64_t part, blob_wri
         return ERR_BUSY;
     }
     drop_writers(p, o->id, part);
+    if (owner_has_enough(p, o->owner)) {
+        stat_add(STAT_FILES_REFUSED, 1);
+        return ERR_FULL;
+    }
     if (BLOB_ADD(b->writers, 1) >= b->uploads) {
         BLOB_SUB(b->writers, 1);
         stat_add(STAT_FILES_REFUSED, 1);
@@ -225,6 +237,7 @@ static int work(port_t *p, const msg_t *m, const blob_request_t *r, msg_t **repl
     blob_object_t o = {.id = r->id,
                        .size = r->size,
                        .part_size = r->part_size,
+                       .owner = r->owner,
                        .type = {text, r->type_len},
                        .upload = {text + r->type_len, r->upload_len}};
     slice_t etag = {o.upload.at + r->upload_len, r->etag_len};

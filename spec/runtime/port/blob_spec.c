@@ -231,6 +231,28 @@ SPEC("a writer without a byte for long is given up, and its place is free") {
     store_down();
 }
 
+SPEC("one owner has files.user_uploads writers in a thread at once, and others theirs") {
+    uint64_t writer[4];
+    stage_new();
+    stage_set("files.threads", "1");
+    stage_set("files.user_uploads", "1");
+    CHECK(store_up());
+    blob_object_t a = {.id = 7, .size = 10, .owner = 5, .type = {"a/b", 3}}, b = a, c = a;
+    b.id = 8;
+    c.id = 9, c.owner = 6;
+    CHECK_INT(open_writer(&a, 0, &writer[0]), ERR_OK);
+    CHECK_INT(open_writer(&b, 0, &writer[1]), ERR_FULL);
+    CHECK_INT(open_writer(&c, 0, &writer[2]), ERR_OK);
+    CHECK_INT(open_writer(&a, 0, &writer[3]), ERR_OK); /* instead of the first */
+    CHECK_INT(write_some(&a, writer[0], SLICE("x")), ERR_GONE);
+    CHECK_INT(write_some(&a, writer[3], SLICE("0123456789")), ERR_OK);
+    CHECK_INT(open_writer(&b, 0, &writer[1]), ERR_FULL);
+    c.owner = 0;
+    for (c.id = 10; c.id < 13; c.id++)
+        CHECK_INT(open_writer(&c, 0, &writer[2]), ERR_OK);
+    store_down();
+}
+
 SPEC("with less room on the disk than files.min_free nobody may write") {
     uint64_t writer;
     stage_new();
