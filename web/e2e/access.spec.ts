@@ -262,6 +262,7 @@ it('is used by keyboard alone, from the sign-in to a reply', { timeout: 2 * LONG
   await keyboard.type('an answer');
   await keyboard.press('Enter');
   await chat.row('an answer').getByText('second words').waitFor();
+  await chat.row('an answer').getByText(en['chat.state.sent'], { exact: true }).waitFor();
   const sent = await tom.api('GET', `/api/messages/history?conversation_id=${id}&limit=10`);
   expect(sent.at(-1).reply_to).toBe(sent[1].id);
 

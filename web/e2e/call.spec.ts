@@ -1,14 +1,14 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Caller } from './support/caller';
-import { scene } from './support/scene';
+import { scene, type Scene } from './support/scene';
 import { NETWORK_GONE } from './support/watch';
 
-// Real WebRTC between two pages with a fake microphone and camera, rung and ended by the node. Ring time and grace are short.
-const world = scene({ conf: { 'call.ring': '4s', 'call.lost': '6s' } });
+// Real WebRTC between two pages with a fake microphone and camera, rung and ended by the node. The grace is short.
+const world = scene({ conf: { 'call.lost': '6s' } });
 
-async function two(): Promise<[Caller, Caller]> {
-  const [lena, tom] = [await world.account('lena'), await world.account('tom')];
-  return [await Caller.arrive(world, lena), await Caller.arrive(world, tom)];
+async function two(at: Scene = world): Promise<[Caller, Caller]> {
+  const [lena, tom] = [await at.account('lena'), await at.account('tom')];
+  return [await Caller.arrive(at, lena), await Caller.arrive(at, tom)];
 }
 
 async function connected(type: 'audio' | 'video'): Promise<[Caller, Caller]> {
@@ -78,19 +78,22 @@ it('says busy of who is in a call, and leaves that call alone', async () => {
   expect(await tom.until('connected')).toBe('');
 });
 
-it('gives up when nobody answers, and leaves a record of it', async () => {
-  const [lena, tom] = await two();
-  await lena.ring(tom.account, 'audio');
-  await tom.until('ringing');
-  expect(await lena.until('ended')).toBe('timeout');
-  expect(await tom.until('ended')).toBe('timeout');
-  const chat = await lena.account.chat(tom.account);
-  await expect
-    .poll(
-      async () =>
-        (await tom.account.api('GET', `/api/messages/history?conversation_id=${chat}`))[0]?.body.call,
-    )
-    .toMatchObject({ result: 'missed', reason: 'timeout' });
+describe('where it rings for a moment only', () => {
+  const hasty = scene({ conf: { 'call.ring': '2s' } });
+
+  it('gives up when nobody answers, and leaves a record of it', async () => {
+    const [lena, tom] = await two(hasty);
+    await lena.ring(tom.account, 'audio');
+    expect(await lena.until('ended')).toBe('timeout');
+    expect(await tom.until('ended')).toBe('timeout');
+    const chat = await lena.account.chat(tom.account);
+    await expect
+      .poll(
+        async () =>
+          (await tom.account.api('GET', `/api/messages/history?conversation_id=${chat}`))[0]?.body.call,
+      )
+      .toMatchObject({ result: 'missed', reason: 'timeout' });
+  });
 });
 
 it('stops ringing at the other devices when one of them answers', async () => {

@@ -1,21 +1,21 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { Locator } from 'playwright-core';
 import { en } from '../app/src/i18n/en';
 import { serious } from './support/axe';
 import type { Person } from './support/person';
-import { scene } from './support/scene';
+import { scene, type Scene } from './support/scene';
 
 // Calls as people see them; what becomes of a call is call.spec.ts's.
-const world = scene({ conf: { 'call.ring': '15s' } });
+const world = scene({ conf: { 'call.ring': '60s' } });
 const media = { permissions: ['camera', 'microphone'] };
 
 /** Lena looks at her chat with Tom, who looks at something else. */
-async function two(): Promise<[Person, Person]> {
-  const [lena, tom] = await Promise.all(['lena', 'tom'].map((name) => world.account(name)));
+async function two(at: Scene = world): Promise<[Person, Person]> {
+  const [lena, tom] = await Promise.all(['lena', 'tom'].map((name) => at.account(name)));
   await lena!.befriend(tom!);
   const id = await lena!.chat(tom!);
-  const caller = await world.signedIn(lena!, media);
-  const callee = await world.signedIn(tom!, media);
+  const caller = await at.signedIn(lena!, media);
+  const callee = await at.signedIn(tom!, media);
   await caller.page.goto(`/chat/${id}`);
   await caller.chat.input.waitFor();
   await callee.page.goto('/settings/look');
@@ -61,8 +61,7 @@ it('ring, show both their pictures, let them chat meanwhile, and end for both', 
     .row('I can write while we talk')
     .getByText(en['chat.state.sent'], { exact: true })
     .waitFor();
-  await press(his, en['call.hangup']);
-  await hers.getByText(en['call.ended.over']).waitFor();
+  await Promise.all([hers.getByText(en['call.ended.over']).waitFor(), press(his, en['call.hangup'])]);
   await hers.waitFor({ state: 'hidden' });
   await his.waitFor({ state: 'hidden' });
 });
@@ -70,19 +69,22 @@ it('ring, show both their pictures, let them chat meanwhile, and end for both', 
 it('tell the caller when they are declined', async () => {
   const [lena, tom] = await two();
   await press(lena.page.getByRole('main'), en['person.call']);
-  await press(dialog(tom, 'Lena'), en['call.decline']);
-  await dialog(lena, 'Tom').getByText(en['call.ended.declined']).waitFor();
+  const declined = dialog(lena, 'Tom').getByText(en['call.ended.declined']);
+  await Promise.all([declined.waitFor(), press(dialog(tom, 'Lena'), en['call.decline'])]);
   await dialog(lena, 'Tom').waitFor({ state: 'hidden' });
 });
 
-it('leave a note in the chat when nobody takes them', async () => {
-  const [lena, tom] = await two();
-  await press(lena.page.getByRole('main'), en['person.call']);
-  await dialog(tom, 'Lena').waitFor();
-  await lena.chat.messages.getByText(en['kind.noAnswer']).waitFor({ timeout: 40_000 });
-  await tom.page.goto('/chat');
-  await tom.chat.open('Lena');
-  await tom.chat.messages.getByText(en['kind.missedAudio']).waitFor();
+describe('where it rings not for long', () => {
+  const hasty = scene({ conf: { 'call.ring': '4s' } });
+
+  it('leave a note in the chat when nobody takes them', async () => {
+    const [lena, tom] = await two(hasty);
+    await press(lena.page.getByRole('main'), en['person.call']);
+    await lena.chat.messages.getByText(en['kind.noAnswer']).waitFor({ timeout: 40_000 });
+    await tom.page.goto('/chat');
+    await tom.chat.open('Lena');
+    await tom.chat.messages.getByText(en['kind.missedAudio']).waitFor();
+  });
 });
 
 it('say so when the browser gives no microphone', async () => {

@@ -103,8 +103,8 @@ it('cannot show the page in a frame, nor load its scripts and styles', async () 
     ];
   }, world.node.address);
   expect([script, style]).toEqual(['refused', 'refused']);
-  const shown = page.frames().map((frame) => frame.url());
-  expect(shown).toContain(`http://${world.node.address}/healthz`); // so a frame that is let in would be seen
-  expect(shown).not.toContain(`http://${world.node.address}/`);
+  const shown = () => page.frames().map((frame) => frame.url());
+  await expect.poll(shown).toContain(`http://${world.node.address}/healthz`); // so a frame that is let in would be seen
+  expect(shown()).not.toContain(`http://${world.node.address}/`);
   await page.context().close();
 });

@@ -8,5 +8,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 120_000,
     hookTimeout: 60_000,
+    // no limit of a promise, only a guard against waiting for ever: as long as a person's pages wait (support/person.ts)
+    expect: { poll: { timeout: 20_000 } },
   },
 });

@@ -1,4 +1,5 @@
 import type { Locator, Page } from 'playwright-core';
+import { expect } from 'vitest';
 import { en } from '../../app/src/i18n/en';
 import { text } from './text';
 
@@ -41,9 +42,19 @@ export class Details {
     return found.map((it) => it.trim());
   }
 
+  /** What the menu offers is what could be done when it was opened: who does not find it there looks again. */
   async do(name: string, key: Key): Promise<void> {
-    await this.openMenu(name);
-    await this.page.getByRole('menuitem', { name: text(key), exact: true }).click();
+    const item = this.page.getByRole('menuitem', { name: text(key), exact: true });
+    await expect
+      .poll(async () => {
+        await this.openMenu(name);
+        await this.page.getByRole('menuitem').first().waitFor();
+        if (await item.count()) return true;
+        await this.page.keyboard.press('Escape');
+        return false;
+      })
+      .toBe(true);
+    await item.click();
   }
 
   private async openMenu(name: string): Promise<void> {

@@ -11,7 +11,7 @@ describe('calls', () => {
   let bob: Client;
 
   beforeAll(async () => {
-    node = await TestNode.start({ 'call.ring': '3s', 'limits.ws_messages': '0' });
+    node = await TestNode.start({ 'limits.ws_messages': '0' });
     line = new BadLine(() => node.http, random(3));
     ann = await person(await line.open());
     bob = await person(node.url);
@@ -25,10 +25,19 @@ describe('calls', () => {
   });
 
   const ringing = (client: Client) => new Promise<Call>((resolve) => client.once('call', resolve));
+  /** Told, not looked for: it may be back before somebody looks. */
+  const socketLost = (client: Client) =>
+    new Promise<void>((resolve) => {
+      const off = client.on('state', ({ name }) => {
+        if (name === 'online') return;
+        off();
+        resolve();
+      });
+    });
 
-  async function pair(): Promise<[Call, Call]> {
-    const coming = ringing(bob);
-    const out = await ann.calls.start(idOf(bob), { type: 'video' });
+  async function pair(from = ann, to = bob): Promise<[Call, Call]> {
+    const coming = ringing(to);
+    const out = await from.calls.start(idOf(to), { type: 'video' });
     return [out, await coming];
   }
 
@@ -60,7 +69,7 @@ describe('calls', () => {
     expect([ann.calls.current, bob.calls.current]).toEqual([null, null]);
   });
 
-  it('are rejected, cancelled, and time out', async () => {
+  it('are rejected and cancelled', async () => {
     const [one, first] = await pair();
     await first.reject();
     await until(() => one.state === 'ended');
@@ -69,9 +78,18 @@ describe('calls', () => {
     await two.hangup();
     await until(() => second.state === 'ended');
     expect(second.reason).toBe('cancelled');
-    const [three, third] = await pair();
-    await until(() => three.state === 'ended' && third.state === 'ended');
-    expect([three.reason, third.reason]).toEqual(['timeout', 'timeout']);
+  });
+
+  it('time out', async () => {
+    // not at the node of the others: what answers too late there because a machine is slow would fail
+    const hasty = await TestNode.start({ 'call.ring': '1s' });
+    const [from, to] = [await person(hasty.url), await person(hasty.url)];
+    const [out, incoming] = await pair(from, to);
+    await until(() => out.state === 'ended' && incoming.state === 'ended');
+    expect([out.reason, incoming.reason]).toEqual(['timeout', 'timeout']);
+    await from.close();
+    await to.close();
+    await hasty.finish();
   });
 
   it('find a callee that is busy, or not there', async () => {
@@ -116,8 +134,9 @@ describe('calls', () => {
     const [out, incoming] = await pair();
     await incoming.accept();
     await until(() => out.state === 'accepted');
+    const gone = socketLost(ann);
     line.cutAll();
-    await until(() => ann.state.name !== 'online');
+    await gone;
     // said while there is no socket: it waits for the next
     const offered = new Promise((resolve) => incoming.once('sdp', resolve));
     await out.sendSdp('offer', 'v=0 later');

@@ -77,6 +77,9 @@ const fetcher: typeof fetch = async (input) => {
   });
 };
 
+/** Moves the clock on until it is so; the limit is of real time. */
+const comes = (check: () => boolean) => vi.waitUntil(check, { timeout: 30_000, interval: 5 });
+
 describe('a connection', () => {
   let client: Client;
   let states: State[];
@@ -103,7 +106,7 @@ describe('a connection', () => {
     client.on('state', (state) => states.push(state));
     await client.start();
     await client.auth.login('ann', 'correct horse 9');
-    await vi.waitUntil(() => FakeSocket.all.length === 1);
+    await comes(() => FakeSocket.all.length === 1);
     last().welcome();
   });
 
@@ -249,7 +252,7 @@ describe('a connection', () => {
 
   it('gives the socket a new token before the old one ends', async () => {
     last().get({ type: 'notify', data: { status: 'token_expiring', expires_in_sec: 60 } });
-    await vi.waitUntil(() => last().sent.some((f) => f.type === 'auth'));
+    await comes(() => last().sent.some((f) => f.type === 'auth'));
     expect(last().sent.find((f) => f.type === 'auth')!.data).toEqual({ token: 'a2' });
   });
 
@@ -258,7 +261,7 @@ describe('a connection', () => {
     answers['/api/users/me'] = () => gone;
     answers['/api/auth/refresh'] = () => gone;
     last().end(4004);
-    await vi.waitUntil(() => client.state.name === 'signed-out');
+    await comes(() => client.state.name === 'signed-out');
     expect(client.state.reason).toBe('revoked');
     expect(client.auth.profile).toBeNull();
     await vi.advanceTimersByTimeAsync(120_000);
@@ -287,7 +290,7 @@ describe('a connection', () => {
     });
     last().end(1006);
     (await another(2000)).end(1006);
-    await vi.waitUntil(() => client.state.name === 'busy');
+    await comes(() => client.state.name === 'busy');
     expect(client.state.retryAt - Date.now()).toBeGreaterThanOrEqual(6900);
   });
 

@@ -88,7 +88,7 @@ describe('files', () => {
   it('come in the order in which they were sent, with the texts between them', async () => {
     const { list, off } = heard();
     const all = [
-      ann.messages.sendFile(chat, bytes(6 * 2 ** 20), { filename: 'larger.bin' }),
+      ann.messages.sendFile(chat, bytes(2 ** 20), { filename: 'larger.bin' }),
       ann.messages.send(chat, 'this was the larger one'),
       ann.messages.sendFile(chat, bytes(100), { filename: 'small.bin' }),
       ann.messages.send(chat, 'and that the small one'),
@@ -148,7 +148,8 @@ describe('files', () => {
 
   it('go up over a line that is cut again and again', async () => {
     const file = bytes(21 * 2 ** 20 + 17);
-    Object.assign(line, { cut: 0.004, most: { cuts: 12, swallowed: 0 } });
+    // so many pieces that some are cut in any case, though not the same at each run
+    Object.assign(line, { cut: 0.05, most: { cuts: 12, swallowed: 0 } });
     const coming = next();
     const steps: number[] = [];
     const off = ann.on('outbox', () => {
@@ -158,7 +159,7 @@ describe('files', () => {
     await ann.messages.sendFile(chat, file, { filename: 'parts.bin' });
     const message = await coming;
     off();
-    expect(line.cuts).toBeGreaterThan(0);
+    expect(line.cuts).toBe(12);
     Object.assign(line, { cut: 0 });
     expect(Math.max(...steps)).toBe(file.size);
     expect(mediaOf(message.body)).toMatchObject({ size_bytes: file.size });
@@ -209,7 +210,8 @@ describe('files', () => {
     expect(digest(await (await bob.files.download(message)).arrayBuffer())).toBe(
       digest(await file.arrayBuffer()),
     );
-    expect(await kept.read((tx) => tx.all('uploads'))).toEqual([]);
+    // the other side may have the message before this one hears so
+    await until(async () => (await kept.read((tx) => tx.all('uploads'))).length === 0);
     await second.close();
   });
 
@@ -236,7 +238,9 @@ describe('files', () => {
     const picture = messages.find((m) => m.content_type === 2)!;
     const other = await bob.groups.create('forwards', [idOf(ann)]);
     await until(() => ann.conversations.get(other.id));
-    const got = new Promise<Message>((resolve) => ann.once('messages', (e) => resolve(e.messages[0]!)));
+    const got = new Promise<Message>((resolve) => {
+      ann.on('messages', (e) => e.conversation_id === other.id && resolve(e.messages[0]!));
+    });
     await bob.messages.send(other.id, {
       content_type: 2,
       body: { image: { file_id: picture.body.image!.file_id } },

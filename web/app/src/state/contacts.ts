@@ -1,5 +1,6 @@
 import type { BlockedUser, Contact, ContactRequest, UserBrief } from '@parley/sdk';
 import { computed, ref, shallowRef, watch } from 'vue';
+import { reader } from '../lib/reader';
 import { badges } from './badges';
 import { client } from './client';
 import { remember, setRemark as keepRemark } from './people';
@@ -24,25 +25,6 @@ export const isBlocked = (id: number): boolean => blockedIds.value.has(id);
 /** The name that this user gave somebody, or else their own. */
 export const nameOf = (user: UserBrief): string => byId.value.get(user.id)?.remark || user.display_name;
 export const contactName = (contact: Contact): string => contact.remark || contact.display_name;
-
-/** Runs one read at a time; what is asked for meanwhile is one more read afterwards. */
-function reader(read: () => Promise<void>): () => Promise<void> {
-  let running: Promise<void> | null = null;
-  let again = false;
-  return function run(): Promise<void> {
-    if (running) {
-      again = true;
-      return running;
-    }
-    running = (async () => {
-      do {
-        again = false;
-        await read();
-      } while (again);
-    })().finally(() => (running = null));
-    return running;
-  };
-}
 
 export const loadContacts = reader(async () => {
   try {

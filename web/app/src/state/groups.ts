@@ -1,5 +1,6 @@
 import type { ConversationBrief, JoinMode, JoinRequest, Member } from '@parley/sdk';
 import { shallowReactive } from 'vue';
+import { reader } from '../lib/reader';
 import { client } from './client';
 import { loadMembers } from './members';
 import { onUserChange } from './session';
@@ -21,16 +22,28 @@ export const outranks = (group: ConversationBrief, member: Member): boolean =>
 const asking = shallowReactive(new Map<number, readonly JoinRequest[]>());
 export const joinRequests = (id: number): readonly JoinRequest[] => asking.get(id) ?? [];
 
+const readers = new Map<number, () => Promise<void>>();
 /** For owner and admins; for anybody else there are none. */
-export async function loadJoinRequests(group: ConversationBrief): Promise<void> {
-  const found = mayManage(group) ? (await client.groups.requests(group.id, { limit: 200 })).data : [];
-  asking.set(group.id, found);
+export function loadJoinRequests({ id }: ConversationBrief): Promise<void> {
+  let load = readers.get(id);
+  if (!load) {
+    load = reader(async () => {
+      const group = client.conversations.get(id);
+      const found = group && mayManage(group) ? (await client.groups.requests(id, { limit: 200 })).data : [];
+      asking.set(id, found);
+    });
+    readers.set(id, load);
+  }
+  return load();
 }
 client.on('memberUpdate', (update) => {
   const group = client.conversations.get(update.conversation_id);
   if (group && asking.has(group.id)) void loadJoinRequests(group).catch(() => {});
 });
-onUserChange(() => asking.clear());
+onUserChange(() => {
+  asking.clear();
+  readers.clear();
+});
 
 // ---- what the reader can do; each throws what the server says ----
 

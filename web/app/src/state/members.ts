@@ -1,17 +1,37 @@
 import type { Member } from '@parley/sdk';
 import { onScopeDispose, shallowRef, watch, type Ref } from 'vue';
+import { reader } from '../lib/reader';
 import { client } from './client';
 import { rememberMembers } from './people';
 import { myId, onUserChange } from './session';
 
 // The members of the conversations that are on the screen, with how far each has read.
 type List = Ref<readonly Member[]>;
-const lists = new Map<number, { list: List; users: number; loading: Promise<void> | null; stale: boolean }>();
+interface Entry {
+  list: List;
+  users: number;
+  load: () => Promise<void>;
+}
+const lists = new Map<number, Entry>();
 
-function entry(id: number) {
+function entry(id: number): Entry {
   let it = lists.get(id);
-  if (!it) lists.set(id, (it = { list: shallowRef([]), users: 0, loading: null, stale: true }));
+  if (!it) {
+    const list: List = shallowRef([]);
+    const load = reader(async () => {
+      const members = await client.groups.members(id);
+      rememberMembers(members);
+      list.value = withPositions(members, list.value);
+    });
+    lists.set(id, (it = { list, users: 0, load }));
+  }
   return it;
+}
+
+/** A position only grows, and the push that told of it may have come before an older answer. */
+function withPositions(members: readonly Member[], before: readonly Member[]): readonly Member[] {
+  const known = new Map(before.map((it) => [it.user.id, it.read_seq]));
+  return members.map((it) => ({ ...it, read_seq: Math.max(it.read_seq, known.get(it.user.id) ?? 0) }));
 }
 
 /** Lists that nobody looks at are kept for a quick return, but not all of a long day. */
@@ -23,20 +43,11 @@ function forgetOld(): void {
   }
 }
 
+/** The list as it is from now on; what was known stays if the server cannot be asked. */
 export async function loadMembers(id: number): Promise<void> {
-  const it = entry(id);
-  it.stale = false;
-  it.loading ??= client.groups
-    .members(id)
-    .then((members) => {
-      rememberMembers(members);
-      it.list.value = members;
-    })
-    .catch(() => {
-      it.stale = true;
-    })
-    .finally(() => (it.loading = null));
-  await it.loading;
+  await entry(id)
+    .load()
+    .catch(() => {});
 }
 
 /** Members of the conversation that `id` says, kept up to date while the calling component lives. */
@@ -54,7 +65,7 @@ export function useMembers(id: Ref<number>): Ref<readonly Member[]> {
       const stop = watch(it.list, (list) => (shown.value = list), { immediate: true, flush: 'sync' });
       leave = () => {
         stop();
-        if (--it.users === 0) it.stale = true;
+        it.users--;
         forgetOld();
         leave = () => {};
       };
@@ -82,10 +93,7 @@ client.on('messages', ({ conversation_id, messages }) =>
   advance(conversation_id, new Map(messages.map((it) => [it.sender_id, it.seq]))),
 );
 client.on('memberUpdate', ({ conversation_id }) => {
-  const it = lists.get(conversation_id);
-  if (!it) return;
-  it.stale = true;
-  if (it.users) void loadMembers(conversation_id);
+  if (lists.get(conversation_id)?.users) void loadMembers(conversation_id);
 });
 client.on('state', ({ name }) => {
   // What was pushed while the socket was away is not known: look again.
