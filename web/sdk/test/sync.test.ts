@@ -181,6 +181,7 @@ describe('a client that was away', () => {
 
   it('shows a timeline that goes on from what it shows', async () => {
     const chat = await bob.conversations.open(idOf(ann));
+    // the other side may have what was just sent before this one hears so
     await until(() => ann.messages.outbox(chat.id).length === 0);
     const timeline = ann.messages.timeline(chat.id);
     await until(() => timeline.messages.length === 50);
