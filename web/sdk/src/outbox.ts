@@ -49,6 +49,8 @@ export class Outbox {
   private sent = new Map<string, number>();
   /** Sent by the socket once; whether the server has them is open. */
   private tried = new Set<string>();
+  /** What was queued last here, by conversation. */
+  private newest = new Map<number, string>();
   private pumping = new Set<number>();
   private uploading = new Map<string, { stop: AbortController; since: number }>();
   /** What is being queued in a conversation: a large file takes a moment, and what comes after it must not be quicker. */
@@ -110,7 +112,7 @@ export class Outbox {
     this.timer = this.look = undefined;
     for (const { stop } of this.uploading.values()) stop.abort();
     if (release) await this.release();
-    for (const map of [this.rows, this.sent, this.tried]) map.clear();
+    for (const map of [this.rows, this.sent, this.tried, this.newest]) map.clear();
   }
 
   send(conversation: number, content: string | Content, options: SendOptions = {}): Promise<OutboxEntry> {
@@ -159,7 +161,10 @@ export class Outbox {
   }
 
   heard(note: OutboxNote): void {
-    void this.load().then(() => this.tell(note.conversation));
+    void this.load().then(() => {
+      this.tell(note.conversation);
+      this.go(note.conversation);
+    });
   }
 
   /** These are in the store as messages; they stay in the list until they have been told. */
@@ -201,11 +206,18 @@ export class Outbox {
     return queued;
   }
 
-  /** Puts it at the end of the order, and sends it when its turn comes. */
+  /**
+   * Puts it at the end of the order, and sends it when its turn comes. What was queued here before may be another's by now (this page was
+   * frozen): then this one is, too, or it would go first.
+   */
   private async last(row: OutboxRow): Promise<OutboxEntry> {
+    const before = this.newest.get(row.conversation_id) ?? '';
+    this.newest.set(row.conversation_id, row.client_msg_id);
     const placed = await this.store.write(async (tx) => {
       const order = ((await tx.get<number>('meta', 'order')) ?? 0) + 1;
-      const now = { ...row, order, owner: this.self };
+      const ahead = await tx.get<OutboxRow>('outbox', before);
+      const owner = ahead && ahead.state !== 'failed' ? ahead.owner : this.self;
+      const now = { ...row, order, owner };
       tx.put('meta', 'order', order);
       tx.put('outbox', row.client_msg_id, now);
       return now;

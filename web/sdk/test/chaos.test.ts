@@ -18,14 +18,17 @@ Object.assign(globalThis, { indexedDB: new IDBFactory(), IDBKeyRange });
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
-/** What each sender has sent arrives in the order in which it was sent; of what was recalled before, the text is gone. */
-function inOrderOfSenders(texts: string[]): boolean {
-  const last = new Map<string, number>();
-  return texts.filter(Boolean).every((text) => {
+/**
+ * What does not stand in the order in which its sender has sent it, with what it stands behind; of what was recalled before, the text
+ * is gone.
+ */
+function overtaken(texts: string[]): string[] {
+  const last = new Map<string, string>();
+  return texts.filter(Boolean).flatMap((text) => {
     const [sender, n] = text.split(' ') as [string, string];
-    const before = last.get(sender) ?? -1;
-    last.set(sender, Number(n));
-    return Number(n) > before;
+    const before = last.get(sender) ?? '-1';
+    last.set(sender, n);
+    return Number(n) > Number(before) ? [] : [`${text} behind ${before}`];
   });
 }
 
@@ -108,7 +111,7 @@ describe('a bad line', () => {
     for (const line of lines) Object.assign(line, { cut: 0, swallow: 0 });
     for (const ear of ears) {
       expect(ear.seqs).toEqual(upTo(2000));
-      expect(inOrderOfSenders(ear.texts)).toBe(true);
+      expect(overtaken(ear.texts)).toEqual([]);
       expect(ear.resets).toBe(0);
     }
     await until(() => clients.every((c) => c.messages.outbox(group.id).length === 0));

@@ -145,6 +145,40 @@ describe('what a client has claimed', () => {
     await rest();
   });
 
+  it('is followed by what the frozen one is given when it wakes, not overtaken', async () => {
+    const frozen = new Part(whole);
+    const online = { first: false, second: false };
+    /** A socket that cannot be opened before it is told. */
+    const late = (who: keyof typeof online) =>
+      class extends (Socket as unknown as typeof WebSocket) {
+        constructor(url: string, protocols: string[]) {
+          super(online[who] ? url : 'ws://127.0.0.1:1/', protocols);
+        }
+      } as never;
+    const goOn = (who: keyof typeof online, client: Client) => {
+      online[who] = true;
+      return until(() => {
+        if (client.state.retryAt) client.connect();
+        return client.state.name === 'online';
+      });
+    };
+    const first = await tab(frozen, fetch, late('first'));
+    for (const text of ['one', 'two', 'three']) await first.messages.send(chat, text);
+    frozen.deaf = true;
+    const second = await tab(new Part(whole), fetch, late('second'));
+    const owners = () => whole.read((tx) => tx.all<{ owner: string }>('outbox'));
+    await until(async () => (await owners()).every(({ owner }) => owner === second['outbox']['self']));
+    const ear = new Ear(bob, chat);
+    frozen.deaf = false;
+    await goOn('first', first);
+    await first.messages.send(chat, 'four');
+    await goOn('second', second);
+    await until(() => ear.texts.length === 4);
+    expect(ear.texts).toEqual(['one', 'two', 'three', 'four']);
+    await until(() => first.messages.outbox(chat).length === 0);
+    await rest();
+  });
+
   it('does not keep the next one waiting, where it is the right to ask for new tokens', async () => {
     const gone = new Part(whole);
     let asked = 0;
