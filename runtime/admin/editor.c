@@ -46,18 +46,34 @@ slice_t editor_text(const editor_t *e) {
 
 /* --- the screen --- */
 
+static uint32_t back(const editor_t *e, uint32_t at) {
+    while (at && (e->line[--at] & 0xc0) == 0x80)
+        continue;
+    return at;
+}
+
+/* Where what is shown begins: so much in front of the cursor as has room. It looks at no more than
+ * that, whatever the line's length: this is done for each key, before a login too. */
+static uint32_t shown_from(const editor_t *e, size_t room) {
+    uint32_t start = e->at;
+    for (size_t used = 0; start > 0;) {
+        uint32_t before = back(e, start);
+        used += screen_width((slice_t){e->line + before, start - before});
+        if (used > room)
+            break;
+        start = before;
+    }
+    return start;
+}
+
 void editor_draw(editor_t *e, buf_t *out) {
     if (!e->terminal) {
         buf_add_text(out, e->prompt);
         return;
     }
     size_t columns = e->columns ? e->columns : 80, head = screen_width(slice_of(e->prompt));
-    size_t room = columns > head + 2 ? columns - head - 1 : 1, start = 0;
-    slice_t before = {e->line, e->at};
-    while (screen_width((slice_t){before.at + start, before.len - start}) > room)
-        start++; /* a piece of a character counts one column: never too wide */
-    while (start < e->len && (e->line[start] & 0xc0) == 0x80)
-        start++;
+    size_t room = columns > head + 2 ? columns - head - 1 : 1;
+    uint32_t start = shown_from(e, room);
     slice_t seen = screen_cut((slice_t){e->line + start, e->len - start}, room);
     buf_addf(out, "\r%s", e->prompt);
     if (!e->hidden)
@@ -89,12 +105,6 @@ void editor_prompt(editor_t *e, const char *prompt, bool hidden, buf_t *out) {
 }
 
 /* --- the line --- */
-
-static uint32_t back(const editor_t *e, uint32_t at) {
-    while (at && (e->line[--at] & 0xc0) == 0x80)
-        continue;
-    return at;
-}
 
 static uint32_t forth(const editor_t *e, uint32_t at) {
     while (at < e->len && (e->line[++at] & 0xc0) == 0x80 && at < e->len)
