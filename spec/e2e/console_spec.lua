@@ -60,6 +60,7 @@ describe("the console", function()
 
     it("lists the sockets: user, device, address, bytes; and only those of a user, by id or name", function()
         local a, b = n:person {name = "conn.a"}, n:person {name = "conn.b"}
+        assert.truthy(node.eventually(function() return #lena:json("conns") == 0 end)) -- those of earlier tests
         local socks = {a:socket("phone"), a:socket("tablet"), b:socket("desk")}
         assert.equal(3, #lena:json("conns"))
         for _, who in ipairs {a.id, "conn.a"} do
@@ -167,9 +168,13 @@ describe("the console", function()
         local chat = a:chat(b)
         a:say(chat, "first")
         lena:send(("trace conversation %d --json\n"):format(chat))
-        P.pause(100)
-        a:say(chat, "second")
-        local hops = json.decode((lena:expect("parley> "):sub(1, -9)))
+        local said
+        assert.truthy(node.eventually(function() -- until one comes after it was armed
+            a:say(chat, "again")
+            said = lena:expect("parley> ", 100)
+            return said
+        end))
+        local hops = json.decode((said:sub(1, -9)))
         assert.truthy(#hops >= 3, #hops)
         assert.truthy(hops[1].to:find("conversation " .. chat, 1, true))
         for _, h in ipairs(hops) do assert.truthy(h.at_us >= 0 and h.result == "ok") end
@@ -324,49 +329,54 @@ describe("the console's door", function()
     local n
     after_each(function() if n then n:finish() end n = nil end)
 
+    local WAIT <const> = "Too many wrong passwords"
     local function try(name, password)
         local c = console.open(n)
         assert(c:expect("login: "))
         c:send(name .. "\n")
-        if not c:expect("password: ", 1000) then
-            local said = c.buf
-            c:close()
-            return said
+        local said, what = c:either("password: ", WAIT)
+        if what == "password: " then
+            c:send(password .. "\n")
+            said = c:either("incorrect", "Welcome", WAIT)
         end
-        c:send(password .. "\n")
-        local said = c:expect("incorrect", 10000) or c:expect("Welcome", 10000) or c.buf
         c:close()
-        return said
+        return said or ""
     end
 
     it("lets nobody in without the password, and makes them wait after five wrong ones, whatever the name", function()
         n = start()
         for _, name in ipairs {"lena", "no.such.name"} do
-            for _ = 1, 5 do assert.truthy(try(name, "wrong"):find("incorrect")) end
-            assert.truthy(try(name, console.PASSWORD):find("Too many wrong passwords"), name)
+            for _ = 1, 4 do assert.truthy(try(name, "wrong"):find("incorrect")) end
+            assert.truthy(node.eventually(function() -- the first wait is a second: a busy machine may miss it, and begins again
+                for _ = 1, 5 do try(name, "wrong") end
+                return try(name, console.PASSWORD):find(WAIT, 1, true)
+            end, 60000), name)
         end
-        assert.truthy(try("tom", console.PASSWORD))
-        P.pause(1100) -- the first wait is a second; this is what is promised
-        console.login(n, "lena"):close()
+        assert.truthy(try("tom", console.PASSWORD):find("Welcome"))
+        assert.truthy(node.eventually(function() return try("lena", console.PASSWORD):find("Welcome") end, 60000))
         assert.truthy(n:log():find("login failed user=lena", 1, true))
     end)
 
     it("lets nobody past a wait who had the prompt for the password before it began", function()
         n = start {["admin.sessions"] = 8}
-        local late = {}
-        for i = 1, 7 do
-            late[i] = console.open(n)
-            assert(late[i]:expect("login: "))
-            late[i]:send("lena\n")
-            assert(late[i]:expect("password: "))
+        local function waits()
+            local late, told = {}, 0
+            for i = 1, 7 do
+                late[i] = console.open(n)
+                assert(late[i]:expect("login: "))
+                late[i]:send("lena\n")
+                assert(late[i]:expect("password: "))
+            end
+            for i = 1, 5 do
+                late[i]:send("wrong\n")
+                assert(late[i]:expect("incorrect"))
+            end
+            for i = 6, 7 do late[i]:send(console.PASSWORD .. "\n") end
+            for i = 6, 7 do told = told + (select(2, late[i]:either(WAIT, "Welcome")) == WAIT and 1 or 0) end
+            for i = 1, 7 do late[i]:close() end
+            return told == 2
         end
-        for i = 1, 5 do
-            late[i]:send("wrong\n")
-            assert(late[i]:expect("incorrect", 10000))
-        end
-        for i = 6, 7 do late[i]:send(console.PASSWORD .. "\n") end
-        for i = 6, 7 do assert.truthy(late[i]:rest():find("Too many wrong passwords")) end
-        for i = 1, 7 do late[i]:close() end
+        assert.truthy(node.eventually(waits, 60000)) -- the wait is a second: a busy machine may miss it, and begins again
     end)
 
     it("closes a session after three wrong passwords", function()

@@ -24,8 +24,8 @@ end
 local function run(set, mode)
     local process = start(set, mode)
     local line = process:line(60000 * node.slow)
-    local more = process:line(10000)
-    local status = process:wait(10000)
+    local more = process:line(20000)
+    local status = process:wait(20000)
     return status, line and json.decode(line), more
 end
 
@@ -109,10 +109,10 @@ describe("wsbench against a server that breaks its promises", function()
     local function judge(twist)
         local server = fake.new(twist)
         local process = start {target = "ws://" .. server.address .. "/ws", http = "http://" .. server.address, conns = 4, inflight = 2,
-            duration = "200ms", settle = "500ms"}
+            duration = "1s", settle = "3s"}
         local status = server:serve(process)
         server:close()
-        local line = process:line(1000)
+        local line = process:line(20000)
         return status, line and json.decode(line)
     end
     local function third(what)
@@ -151,7 +151,7 @@ end)
 describe("wsbench flags", function()
     local function status(...)
         local process = assert(P.spawn({"build/wsbench", ...}, dir .. "/stderr"))
-        return process:wait(5000)
+        return process:wait(20000)
     end
     it("tells wrong ones by status 2 and by name", function()
         assert.equal(2, status("--conn", "3"))

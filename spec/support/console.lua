@@ -44,6 +44,19 @@ function console:expect(text, ms)
     end
 end
 
+--- Reads until one of these texts (plain) has come: what came up to its end, and the text; nil as above.
+function console:either(...)
+    local till = P.now() + 20000 * node.slow
+    while true do
+        for _, text in ipairs {...} do
+            if self.buf:find(text, 1, true) then return self:expect(text), text end
+        end
+        local bytes = self.sock:recv(65536, math.max(1, till - P.now()))
+        if not bytes or bytes == "" then return nil, self.buf end
+        self.buf = self.buf .. bytes
+    end
+end
+
 --- Everything until the server ends it.
 function console:rest(ms)
     local till = P.now() + (ms or 20000) * node.slow

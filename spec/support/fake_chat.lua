@@ -144,9 +144,9 @@ function fake:turn(ms)
     end
 end
 
---- Serves until the process has ended (at most 30 s): its exit status.
+--- Serves until the process has ended (at most 60 s): its exit status.
 function fake:serve(process)
-    local till = P.now() + 30000
+    local till = P.now() + 60000
     while P.now() < till do
         local status = process:wait(0)
         if status then return status end
