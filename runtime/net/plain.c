@@ -112,25 +112,27 @@ void plain_event(net_conn_t *c, uint32_t events) {
 
 /* --- sending --- */
 
-static int gather(const net_conn_t *c, struct iovec *v, size_t *total) {
-    int n = 0;
-    *total = 0;
-    for (out_node_t *o = c->head; o && n < IOVS && !out_is_file(o); o = o->next) {
-        char *base = o->block ? o->block->data : o->data;
-        v[n++] = (struct iovec){base + o->off, o->len};
-        *total += o->len;
-    }
-    return n;
+static char *bytes_of(const out_node_t *n) {
+    return (n->block ? n->block->data : (char *)n->data) + n->off;
 }
 
-static ssize_t send_bytes(net_conn_t *c, size_t *want) {
+static ssize_t send_gathered(const net_conn_t *c, size_t *want, int flags) {
     struct iovec v[IOVS];
-    int n = gather(c, v, want);
-    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (c->flags & F_FILE ? MSG_MORE : 0);
-    if (n == 1)
-        return send_run(c->fd, v[0].iov_base, v[0].iov_len, flags);
-    struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
+    struct msghdr m = {.msg_iov = v};
+    *want = 0;
+    for (out_node_t *o = c->head; o && m.msg_iovlen < IOVS && !out_is_file(o); o = o->next) {
+        v[m.msg_iovlen++] = (struct iovec){bytes_of(o), o->len};
+        *want += o->len;
+    }
     return sendmsg(c->fd, &m, flags);
+}
+
+static ssize_t send_bytes(const net_conn_t *c, size_t *want) {
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (c->flags & F_FILE ? MSG_MORE : 0);
+    if (c->head->next)
+        return send_gathered(c, want, flags);
+    *want = c->head->len;
+    return send_run(c->fd, bytes_of(c->head), c->head->len, flags);
 }
 
 /* One byte without waiting for the disk. What the file system cannot say counts as there. */
