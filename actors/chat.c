@@ -13,6 +13,7 @@ static const struct {
     {"history_before", offsetof(chat_node_t, op_before)},
     {"history_after", offsetof(chat_node_t, op_after)},
     {"message_now", offsetof(chat_node_t, op_now)},
+    {"message_one", offsetof(chat_node_t, op_one)},
     {"sync_all", offsetof(chat_node_t, op_sync_all)},
     {"sync_some", offsetof(chat_node_t, op_sync_some)},
     {"message_ranges", offsetof(chat_node_t, op_ranges)},
@@ -263,6 +264,9 @@ static void for_request(conn_t *c, const msg_t *m) {
         break;
     case VERB_CHAT_HTTP_HISTORY:
         history_rows(c, m);
+        break;
+    case VERB_CHAT_HTTP_ONE:
+        message_row(c, m);
         break;
     case VERB_CHAT_HTTP_FACTS:
         recall_facts(c, m);

@@ -13,11 +13,12 @@ int chat_setup(runtime_t *rt, const conf_t *conf, store_t *store, script_t *scri
 
 /* Frames message, ack, batch_ack, sync, read. false: not one of these types. */
 bool chat_frame(conn_t *c, const frame_in_t *f);
-/* Rows 41 to 44; answers by conn_http_ok / conn_http_error, now or later. */
+/* Rows 41 to 44 and 64; answers by conn_http_ok / conn_http_error, now or later. */
 void chat_http_send(conn_t *c);
 void chat_http_complete(conn_t *c);                /* row 48: to the rules first */
 void chat_http_completed(conn_t *c, slice_t json); /* what they said */
 void chat_http_history(conn_t *c);
+void chat_http_message(conn_t *c);
 void chat_http_read(conn_t *c);
 void chat_http_recall(conn_t *c);
 

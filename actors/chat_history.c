@@ -1,6 +1,6 @@
 /* chat_history: row 42: pages of a conversation (PROTOCOL.md 6.4): membership, the newest seq and
  * the messages are read in one go, nearest to the starting point first; at 1 MiB the far ones are
- * left out. Inside the connection's actor. */
+ * left out. Row 64: one message. Inside the connection's actor. */
 #include "actors/chat_in.h"
 #include "base/text.h"
 
@@ -128,5 +128,37 @@ void history_rows(conn_t *c, const msg_t *m) {
     int64_t newest = h->after ? p.last : p.first;
     answer_page(c, &p, h->after, newest > latest ? newest : latest);
     buf_free(&p.items);
+    http_done(c);
+}
+
+/* --- one message --- */
+
+void chat_http_message(conn_t *c) {
+    chat_node_t *n = chat_node(c);
+    chat_http_t *h = http_asks(c, 0);
+    buf_t params = {0};
+    value_add_int(&params, c->http->user);
+    value_add_int(&params, c->http->path_id[0]);
+    store_run(n->store, c->self, n->op_one, &params, http_timeout(c), VERB_CHAT_HTTP_ONE,
+              h->serial);
+}
+
+void message_row(conn_t *c, const msg_t *m) {
+    store_rows_t rows;
+    slice_t row;
+    message_row_t message;
+    if (m->err != ERR_OK) {
+        http_refused(c, m);
+        return;
+    }
+    if (store_rows_open(&rows, m) && store_rows_next(&rows, &row)) {
+        buf_t *out = &chat_here(c->self)->out;
+        out->len = 0;
+        chat_row(&row, &message);
+        message_item_json(out, &message);
+        conn_http_ok(c, buf_slice(out), CHAT_NONE);
+    } else {
+        conn_http_error(c, ERR_NOT_FOUND, "message not found", 0);
+    }
     http_done(c);
 }

@@ -13,6 +13,7 @@ enum chat_verb {
     VERB_CHAT_HTTP_MESSAGE,
     VERB_CHAT_HTTP_POSITION,
     VERB_CHAT_HTTP_HISTORY,
+    VERB_CHAT_HTTP_ONE,
     VERB_CHAT_HTTP_FACTS,
     VERB_CHAT_HTTP_MEDIA,
     VERB_CHAT_HTTP_RECALLED,
@@ -37,8 +38,8 @@ enum chat_verb {
 typedef struct chat_node {
     store_t *store;
     _Atomic uint32_t workers; /* that still run */
-    int op_latest, op_before, op_after, op_now, op_sync_all, op_sync_some, op_ranges, op_recalls,
-        op_changes, op_points, op_claim, op_seen, op_save, op_save_own, op_forget_acks,
+    int op_latest, op_before, op_after, op_now, op_one, op_sync_all, op_sync_some, op_ranges,
+        op_recalls, op_changes, op_points, op_claim, op_seen, op_save, op_save_own, op_forget_acks,
         op_forget_devices, op_own_send, op_facts, op_readable;
     uint32_t queue_soft, resend_ms, replay_max, replay_total, devices;
 } chat_node_t;
@@ -243,5 +244,6 @@ void send_http_answer(conn_t *c, const msg_t *m);
 void send_http_row(conn_t *c, const msg_t *m);
 void read_http_answer(conn_t *c, const msg_t *m);
 void history_rows(conn_t *c, const msg_t *m);
+void message_row(conn_t *c, const msg_t *m);
 void recall_facts(conn_t *c, const msg_t *m);
 void recall_answer(conn_t *c, const msg_t *m);

@@ -324,6 +324,9 @@ static void run(conn_t *c) {
     case RUN_HISTORY:
         chat_http_history(c);
         break;
+    case RUN_MESSAGE:
+        chat_http_message(c);
+        break;
     case RUN_READ:
         lua_device_of_body(c);
         chat_http_read(c);

@@ -157,7 +157,8 @@ static void add_operation(buf_t *b, const route_t *r) {
         buf_addf(b, ",\"operationId\":\"%s.%s\",\"tags\":[\"%s\"]", r->service, r->verb,
                  r->service);
     else
-        buf_addf(b, ",\"tags\":[\"%s\"]", r->row >= 55 || r->row == 0 ? "operations" : "messages");
+        buf_addf(b, ",\"tags\":[\"%s\"]",
+                 (r->row >= 55 && r->row <= 60) || r->row == 0 ? "operations" : "messages");
     if (r->auth == AUTH_TOKEN)
         buf_add_text(b, ",\"security\":[{\"bearer\":[]}]");
     add_parameters(b, r);

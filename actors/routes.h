@@ -15,6 +15,7 @@ typedef enum route_run {
     RUN_LUA,
     RUN_SEND,
     RUN_HISTORY,
+    RUN_MESSAGE,
     RUN_READ,
     RUN_RECALL,
     RUN_PRESENCE,

@@ -257,6 +257,41 @@ describe("messages", function()
         assert.equal("invalid conversation id", tom:get("/api/messages/history?conversation_id=x").json.error)
     end)
 
+    it("one message is read by its id as in history: its quote leads to its seq, a recalled one is a placeholder", function()
+        local group = lena:group({tom}, "one")
+        local first = lena:say(group, "the first secret")
+        local answer = tom:post("/api/messages",
+            {conversation_id = group, client_msg_id = "answer-1", text = "an answer", reply_to = first.id}).json.data
+        local function in_history(seq)
+            return tom:get(("/api/messages/history?conversation_id=%d&before_seq=%d&limit=1"):format(group, seq + 1)).json.data[1]
+        end
+        for _, m in ipairs {first, answer} do
+            local r = tom:get("/api/messages/" .. m.id)
+            assert.equal(200, r.status, r.body)
+            assert.same(in_history(m.seq), r.json.data)
+        end
+        assert.equal(first.seq, tom:get("/api/messages/" .. answer.reply_to).json.data.seq)
+        assert.equal(200, lena:post("/api/messages/" .. first.id .. "/revoke").status)
+        local r = tom:get("/api/messages/" .. first.id)
+        assert.same({200, "recalled", {}}, {r.status, r.json.data.status, r.json.data.body})
+        assert.falsy(r.body:find("secret", 1, true))
+        for _, id in ipairs {"x", "0", "-1", "9007199254740992"} do
+            r = tom:get("/api/messages/" .. id)
+            assert.same({400, "invalid message id"}, {r.status, r.json.error}, id)
+        end
+        assert.equal(405, tom:get("/api/messages/read").status)
+        assert.equal(401, n:api("GET", "/api/messages/" .. first.id).status)
+    end)
+
+    it("one message is there for those who are members now, of a dissolved group too", function()
+        local group = lena:group({tom, mia}, "one more")
+        local m = lena:say(group, "hello")
+        assert.equal(200, lena:delete(("/api/conversations/%d/members/%d"):format(group, mia.id)).status)
+        assert.same({404, "message not found"}, {mia:get("/api/messages/" .. m.id).status, mia:get("/api/messages/" .. m.id).json.error})
+        assert.equal(200, lena:delete("/api/conversations/" .. group).status)
+        assert.equal(m.seq, tom:get("/api/messages/" .. m.id).json.data.seq)
+    end)
+
     it("[22] the read position is clamped, never falls, and unread is latest minus read", function()
         local chat = lena:chat(mia)
         for i = 1, 10 do lena:say(chat, "r" .. i) end

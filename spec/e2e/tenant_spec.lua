@@ -115,6 +115,14 @@ describe("a stranger", function()
         s:close()
     end)
 
+    it("[48] cannot read A's message by its id: it looks as if it were not there", function()
+        untouched(function()
+            for _, id in ipairs {message.id, UNKNOWN} do
+                assert.same({404, "not_found", "message not found"}, code(b:get("/api/messages/" .. id)))
+            end
+        end)
+    end)
+
     it("cannot recall A's message, by the row's own answers", function()
         untouched(function()
             assert.same({403, "not_member", "not a conversation member"}, code(b:post("/api/messages/" .. message.id .. "/revoke")))

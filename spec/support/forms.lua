@@ -125,6 +125,7 @@ function forms.paths(w)
         {"GET", "/api/files/%s", nil}, {"GET", "/api/files/multipart/%s", nil}, {"DELETE", "/api/files/multipart/%s", nil},
         {"POST", "/api/files/multipart/%s/parts", nil, '{"part_numbers":[1]}'}, {"POST", "/api/files/multipart/%s/complete", nil, "{}"},
         {"POST", group .. "/requests/%s", nil, '{"accept":true}'}, {"POST", "/api/messages/%s/revoke", "invalid message id", "{}"},
+        {"GET", "/api/messages/%s", "invalid message id"},
     }
 end
 forms.bad_path = {"x", "0", "-1", "1.5", "1e3", "9007199254740992", "99999999999999999999999", "%20", "1%20",

@@ -89,3 +89,31 @@ it('is the same in two tabs of one account', async () => {
     expect((await view.gather(/from (the first|the second|tom) \d/)).map(([, text]) => text)).toEqual(truth);
   }
 });
+
+it('leads from an answer to what it answers, however far back, and to the newest again', async () => {
+  const tom = await world.account('tom');
+  const lena = await world.person('lena');
+  const id = await lena.account.chat(tom);
+  const first = await tom.say(id, 'Where shall we meet?');
+  await tom.sayAll(
+    id,
+    Array.from({ length: 300 }, (_, i) => `number ${i + 2}.`),
+  );
+  await tom.say(id, 'At the station.', first.id);
+  await lena.page.goto(`/chat/${id}`);
+  await lena.page.getByRole('button', { name: en['chat.toEnd'] }).click();
+  const answer = lena.chat.row('At the station.');
+  await answer.getByRole('button', { name: 'Where shall we meet?' }).click();
+  await lena.chat.row('number 2.').waitFor();
+  await expect
+    .poll(() =>
+      lena.chat
+        .row('Where shall we meet?')
+        .first()
+        .evaluate((it) => it.getBoundingClientRect().top),
+    )
+    .toBeGreaterThan(0);
+  await expect(lena.chat.row('At the station.').count()).resolves.toBe(0);
+  await lena.page.getByRole('button', { name: en['chat.toEnd'] }).click();
+  await answer.waitFor();
+});

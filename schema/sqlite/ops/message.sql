@@ -20,6 +20,11 @@ FROM message m WHERE m.conversation = :conversation AND m.seq > :after ORDER BY 
 SELECT m.conversation, m.id, m.seq, m.sender, m.type, m.at_ms, m.client_msg_id, m.recalled, m.reply_to, m.content
 FROM message m WHERE m.id = :id;
 
+-- A message as a member may read it; no row: there is none, or the user is no member of its conversation.
+-- name: message_one read
+SELECT m.conversation, m.id, m.seq, m.sender, m.type, m.at_ms, m.client_msg_id, m.recalled, m.reply_to, m.content
+FROM message m JOIN member u ON u.conversation = m.conversation AND u.user = :user WHERE m.id = :id;
+
 -- Conversations of a user with what a sync tells of each, the most recently active first: all of them, or those in the JSON list :ids.
 -- name: sync_all read
 SELECT m.conversation, coalesce(l.seq, 0) AS latest, c.change,

@@ -38,10 +38,15 @@ export class Account {
     return (await this.api('POST', '/api/conversations', { type: 2, title, member_ids })).id;
   }
 
-  async say(conversation: number, text: string): Promise<{ id: number; seq: number }> {
+  async say(conversation: number, text: string, reply_to = 0): Promise<{ id: number; seq: number }> {
     this.sent += 1;
     const client_msg_id = `${this.name}-${this.sent}-${Date.now()}`;
-    return this.api('POST', '/api/messages', { conversation_id: conversation, client_msg_id, text });
+    return this.api('POST', '/api/messages', {
+      conversation_id: conversation,
+      client_msg_id,
+      text,
+      reply_to,
+    });
   }
 
   /** A page of the conversation from behind seq `after` up; recalled messages have no text. */

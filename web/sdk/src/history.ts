@@ -32,8 +32,19 @@ export class History {
     await this.fetch(id, { limit: PAGE / 2 }, true);
   }
 
-  find(id: number): Promise<Message | undefined> {
-    return this.store.read((tx) => tx.messageById(id));
+  async find(id: number): Promise<Message | undefined> {
+    const stored = await this.store.read((tx) => tx.messageById(id));
+    if (stored) return stored;
+    try {
+      const { data } = await this.session.call<MessageItem>('GET', `/api/messages/${id}`);
+      const message = fromItem(data);
+      await this.chats.add(message.conversation_id, { messages: [message] });
+      const row = this.chats.rows.get(message.conversation_id);
+      return row ? asKnown(row, message) : message;
+    } catch (e) {
+      if (e instanceof ApiError && e.status === 404) return undefined;
+      throw e;
+    }
   }
 
   /** A message as the server has it now. */

@@ -40,7 +40,10 @@ export interface Messages {
    * two together show each message once.
    */
   window(conversation: number, options?: WindowOptions): Promise<Window>;
-  /** A message by id, if the store has it (such as the one that reply_to names). */
+  /**
+   * A message by id, such as the one that reply_to names: from the store, else from the server. Its seq says where to jump to. Undefined:
+   * there is none, or none that the user may read.
+   */
   find(id: number): Promise<Message | undefined>;
   /** What the store has that holds this text, newest first. At most limit, default 50. */
   search(text: string, options?: { conversation?: number; limit?: number }): Promise<Message[]>;

@@ -1,8 +1,8 @@
 // What a client missed, and how it gets it.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { MemoryStore, type Client } from '../src/index.js';
+import { Client, MemoryStore } from '../src/index.js';
 import { BadLine, random } from './proxy.js';
-import { Ear, idOf, person, TestNode, until } from './node.js';
+import { Ear, idOf, person, Socket, TestNode, until } from './node.js';
 
 const upTo = (n: number, from = 1) => Array.from({ length: n }, (_, i) => i + from);
 
@@ -160,6 +160,32 @@ describe('a client that was away', () => {
     await comeBack();
     await until(() => ear.texts.length === 5);
     expect(ear.texts).toEqual(texts);
+  });
+
+  it('finds a message that it does not have by its id, and jumps to it', async () => {
+    const chat = await bob.conversations.open(idOf(ann));
+    const { messages } = await bob.messages.window(chat.id, { before: 42, count: 1 });
+    const wanted = messages[0]!;
+    const empty = new MemoryStore();
+    const other = new Client({ url: node.url, WebSocket: Socket, store: empty });
+    await other.start();
+    await other.auth.login(ann.auth.profile!.user.username, 'correct horse 9');
+    await until(() => other.conversations.get(chat.id));
+    expect(await empty.read((tx) => tx.messageById(wanted.id))).toBeUndefined();
+    const found = await other.messages.find(wanted.id);
+    expect(found).toMatchObject({ seq: 41, conversation_id: chat.id, body: wanted.body });
+    const timeline = other.messages.timeline(chat.id);
+    await timeline.jump(found!.seq, 20);
+    expect(timeline.messages.map((m) => m.seq)).toEqual(upTo(20, 31));
+    expect(timeline.atEnd).toBe(false);
+    await timeline.toEnd();
+    expect(timeline.atEnd).toBe(true);
+    timeline.close();
+    expect(await other.messages.find(wanted.id + 1_000_000)).toBeUndefined();
+    const stranger = await person(node.url);
+    expect(await stranger.messages.find(wanted.id)).toBeUndefined();
+    await stranger.close();
+    await other.close();
   });
 
   it('notices soon that its line carries nothing any more, and says what it wanted to once there is another', async () => {

@@ -1,6 +1,7 @@
 import type { ApiError, Message, OutboxEntry } from '@parley/sdk';
 import { onScopeDispose, shallowReactive, watch, type Ref } from 'vue';
 import { client } from './client';
+import { onUserChange } from './session';
 
 // A conversation as its screen shows it: a piece of its messages without holes, and what is on its way below them.
 type Timeline = ReturnType<typeof client.messages.timeline>;
@@ -100,7 +101,23 @@ export function useTimeline(id: Ref<number>): TimelineView {
   return view;
 }
 
-/** A message that an answer names, if it is known here. */
-export const findMessage = (id: number): Promise<Message | undefined> => client.messages.find(id);
+/** Messages that are not there for this reader; a list that is drawn again does not ask again. */
+const missing = new Set<number>();
+const mostMissing = 500;
+const looking = new Map<number, Promise<Message | undefined>>();
+onUserChange(() => missing.clear());
+
+/** A message that an answer names. Undefined: it is not there any more. */
+export function findMessage(id: number): Promise<Message | undefined> {
+  if (missing.has(id)) return Promise.resolve(undefined);
+  const going = looking.get(id) ?? look(id).finally(() => looking.delete(id));
+  looking.set(id, going);
+  return going;
+}
+async function look(id: number): Promise<Message | undefined> {
+  const message = await client.messages.find(id);
+  if (!message && missing.size < mostMissing) missing.add(id);
+  return message;
+}
 export const searchMessages = (text: string, conversation?: number): Promise<Message[]> =>
   client.messages.search(text, conversation ? { conversation, limit: 100 } : { limit: 50 });
