@@ -7,14 +7,17 @@ import {
   MemoryStore,
   type ApiError,
   type Message,
+  type SocketClass,
   type Store,
 } from '../src/index.js';
 import { BadLine, random } from './proxy.js';
-import { Ear, idOf, person, Socket, TestNode, until } from './node.js';
+import { Ear, idOf, person, StrictSocket, TestNode, until } from './node.js';
 
 const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);
 console.log(`chaos: SEED=${seed}`);
 Object.assign(globalThis, { indexedDB: new IDBFactory(), IDBKeyRange });
+
+const Socket = StrictSocket as unknown as SocketClass;
 
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1);
 
@@ -55,7 +58,7 @@ describe('a bad line', () => {
     const join = async (store: Store) => {
       const line = new BadLine(() => node.http, roll);
       lines.push(line);
-      clients.push(await person(await line.open(), { store }));
+      clients.push(await person(await line.open(), { store, WebSocket: Socket }));
     };
     for (let i = 0; i < 4; i++) await join(new MemoryStore(100_000));
     await join(new IndexedDbStore(`chaos-${seed}`));
@@ -129,6 +132,7 @@ describe('a bad line', () => {
       }, 'all see the same');
     }
     clients.push(fresh);
+    expect(StrictSocket.broken).toEqual([]);
     console.log(
       `chaos: ${lines.reduce((n, l) => n + l.cuts, 0)} cuts, ${lines.reduce((n, l) => n + l.swallowed, 0)} swallowed`,
     );

@@ -105,6 +105,42 @@ export async function person(url: string, options: Partial<ClientOptions> = {}):
 
 export const idOf = (client: Client): number => client.auth.profile!.user.id;
 
+/** A socket that holds the server to its order: pushes rise, and no message is revoked before it was pushed, if it ever is. */
+export class StrictSocket extends WebSocket {
+  static broken: string[] = [];
+  private last = new Map<number, number>();
+  private change = new Map<number, number>();
+  private revoked = new Set<string>();
+
+  constructor(url: string, protocols?: string[]) {
+    super(url, protocols);
+    this.on('message', (bytes) => this.judge(JSON.parse(String(bytes)) as PushFrame));
+  }
+
+  private judge({ type, data }: PushFrame): void {
+    const { conversation_id: id, seq, change } = data ?? {};
+    if (type === 'new_message') {
+      if (seq <= (this.last.get(id) ?? 0))
+        this.fault(`${seq} of ${id} was pushed after ${this.last.get(id)}`);
+      if (this.revoked.has(`${id} ${seq}`)) this.fault(`${seq} of ${id} was revoked, then pushed`);
+      this.last.set(id, seq);
+    } else if (type === 'message_revoked') {
+      if (change <= (this.change.get(id) ?? 0)) this.fault(`change ${change} of ${id} came late`);
+      this.change.set(id, change);
+      this.revoked.add(`${id} ${seq}`);
+    }
+  }
+
+  private fault(what: string): void {
+    StrictSocket.broken.push(what);
+  }
+}
+
+interface PushFrame {
+  type: string;
+  data: { conversation_id: number; seq: number; change: number };
+}
+
 /** Waits until something is so: the only way in which a spec waits. */
 export async function until<T>(
   check: () => T | Promise<T>,

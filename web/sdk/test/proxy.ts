@@ -63,24 +63,35 @@ export class BadLine {
   }
 
   private pass(from: Socket, to: Socket, fate: { dead: boolean }): void {
-    // chunks keep their order, whatever the delay
+    // One list and one timer for all that waits: timers of their own would fire in any order, and a line never swaps bytes.
+    const waiting: { due: number; chunk: Buffer; last: boolean }[] = [];
     let due = 0;
-    from.on('data', (chunk) => {
+    const carry = (): void => {
+      while (waiting.length && waiting[0]!.due <= Date.now() && !fate.dead) {
+        const { chunk, last } = waiting.shift()!;
+        fate.dead = last;
+        to.write(chunk, () => last && from.destroy());
+      }
+      if (waiting.length && !fate.dead) setTimeout(carry, waiting[0]!.due - Date.now());
+    };
+    let ends = false;
+    from.on('data', (chunk: Buffer) => {
       const roll = this.roll();
-      if (fate.dead || this.dead) return;
+      if (fate.dead || ends || this.dead) return;
       if (roll < this.cut && this.cuts < this.most.cuts) {
         this.cuts++;
+        ends = true;
         // half of it arrives: a frame in pieces
-        to.write(chunk.subarray(0, chunk.length >> 1), () => from.destroy());
-        fate.dead = true;
+        chunk = chunk.subarray(0, chunk.length >> 1);
       } else if (roll > 1 - this.swallow && this.swallowed < this.most.swallowed) {
         // from now on the line takes everything and carries nothing
         this.swallowed++;
         fate.dead = true;
-      } else {
-        due = Math.max(due, Date.now() + (this.roll() < this.delay ? this.roll() * 60 : 0));
-        setTimeout(() => !fate.dead && to.write(chunk), due - Date.now());
+        return;
       }
+      due = Math.max(due, Date.now() + (this.roll() < this.delay ? this.roll() * 60 : 0));
+      waiting.push({ due, chunk, last: ends });
+      if (waiting.length === 1) setTimeout(carry, due - Date.now());
     });
   }
 }
