@@ -102,8 +102,10 @@ static void take_conversation(conv_t *c, slice_t row) {
         return;
     if (latest > c->latest)
         c->latest = latest;
-    if (!c->begun) /* what is older than we are is found by replay and sync */
+    if (!c->begun) { /* what is older than we are is found by replay and sync */
         c->fanned = c->latest;
+        c->change = value_next_int(&row);
+    }
     c->begun = true;
 }
 

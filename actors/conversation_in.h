@@ -100,6 +100,7 @@ typedef struct conv {
     int64_t low;          /* of a single chat */
     /* seqs: the store has 1..latest as far as we know; 1..fanned are on their way to the hubs */
     int64_t latest, fanned, folded, fold_next, at_ms;
+    int64_t change; /* the last one told, or that was there when facts were first read */
     uint64_t used_ns, resend_timer, reload_timer, flush_timer, doubt_timer;
     ring_t held;    /* wait for facts, in order */
     ring_t askers;  /* VERB_CHANGED; the first `covered` wait for the load under way */

@@ -59,8 +59,12 @@ static void answer(conv_t *c, int64_t change) {
     finish(c, ERR_OK, msg_of(0, &r, sizeof r));
 }
 
-static void fan_out(conv_t *c, const conversation_recall_t *r, int64_t change, int64_t at_ms) {
+/* A change is told once: who looks whether it was done may find what was told long ago. */
+static void tell(conv_t *c, const conversation_recall_t *r, int64_t change, int64_t at_ms) {
     fan_t f;
+    if (change <= c->change)
+        return;
+    c->change = change;
     message_row_t row = {.id = r->message_id,
                          .conversation = c->id,
                          .seq = r->seq,
@@ -108,7 +112,7 @@ void conv_looked(conv_t *c, const msg_t *answered) {
     }
     int64_t change = value_next_int(&row), at_ms = value_next_int(&row);
     if (unsure)
-        fan_out(c, recall_of(m), change, at_ms);
+        tell(c, recall_of(m), change, at_ms);
     answer(c, change);
 }
 
@@ -147,7 +151,7 @@ void conv_recalled(conv_t *c, const msg_t *written) {
     int err = written->err;
     if (err == ERR_OK) {
         int64_t change = change_of(written);
-        fan_out(c, recall_of(m), change, c->recall_ms);
+        tell(c, recall_of(m), change, c->recall_ms);
         answer(c, change);
         return;
     }

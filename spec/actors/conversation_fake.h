@@ -134,7 +134,8 @@ static void op_load(result_t *r, buf_t *row) {
                          db.low_blocked,
                          db.high_blocked,
                          last ? last->seq : 0,
-                         last ? last->at_ms : 0};
+                         last ? last->at_ms : 0,
+                         db.change};
     port.loads++;
     for (size_t i = 0; i < sizeof v / sizeof v[0]; i++)
         value_add_int(row, v[i]);

@@ -629,6 +629,24 @@ SPEC("a recall whose outcome nobody knows is looked for, and pushed if it was do
     close_stage();
 }
 
+SPEC("a change that was told is not told again by who looks whether it was done") {
+    open_stage(2);
+    row_add(28, "a", "{}")->change = db.change = 1; /* in an earlier life of the conversation */
+    SENT(send_as(28, "b"), 2);
+    SENT(send_as(28, "c"), 3);
+    RECALLED(recall_as(28, &db.rows[1], "d1"), 2);
+    RECALLED(recall_as(28, &db.rows[2], "d1"), 3);
+    for (int i = 0; i < 3; i++) {
+        port.run_err = ERR_TIMEOUT;
+        port.run_done = true;
+        RECALLED(recall_as(28, &db.rows[i], "d1"), i + 1);
+    }
+    SENT(send_as(28, "d"), 4);
+    CHECK(logged("hub0 message 4 "));
+    CHECK_INT(count_of("revoked"), 2);
+    close_stage();
+}
+
 /* --- the end --- */
 
 SPEC("a stop finishes what was accepted and refuses the rest") {

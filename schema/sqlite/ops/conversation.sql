@@ -5,7 +5,7 @@
 SELECT c.type, c.status = 'dissolved' AS dissolved, c.mute_all, c.folded_seq, coalesce(c.low, 0) AS low,
        EXISTS (SELECT 1 FROM block b WHERE b.user = c.high AND b.peer = c.low) AS low_blocked,
        EXISTS (SELECT 1 FROM block b WHERE b.user = c.low AND b.peer = c.high) AS high_blocked,
-       coalesce(l.seq, 0) AS latest_seq, coalesce(l.at_ms, 0) AS latest_at_ms
+       coalesce(l.seq, 0) AS latest_seq, coalesce(l.at_ms, 0) AS latest_at_ms, c.change AS latest_change
 FROM conversation c
 LEFT JOIN message l ON l.conversation = c.id AND l.seq = (SELECT max(y.seq) FROM message y WHERE y.conversation = c.id)
 WHERE c.id = :conversation;
