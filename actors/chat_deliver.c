@@ -318,6 +318,9 @@ static void revoke(conn_t *c, int64_t conversation, int64_t seq, block_t *block,
 }
 
 static void deliver_revoked(conn_t *c, const fanout_t *f, block_t *frames) {
+    chat_stream_t *s = stream_find(c->chat, f->conversation);
+    if (s)
+        s->resending = false; /* what is read for it may still hold what is recalled now */
     for (uint32_t i = 0; i < f->count; i++) {
         const fanout_item_t *item = &f->items[i];
         if (acted_here(c, f->actor, fanout_device(f, i)))

@@ -120,6 +120,7 @@ typedef struct chat {
     chat_media_t *media;       /* the socket is not read meanwhile */
     struct chat_http *http;    /* what the open HTTP request has asked for */
     bool saved_once, at_store; /* acks have been written; are being written */
+    bool resend_asked;         /* messages to resend are being read */
 } chat_t;
 
 static inline chat_worker_t *chat_here(const actor_t *self) {

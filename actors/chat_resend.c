@@ -15,12 +15,14 @@ static bool waits_for_resend(const chat_stream_t *s) {
     return !s->replaying && !s->resending && !s->behind && chat_stream_resends(s);
 }
 
-/* Arms the timer for the earliest that is due. */
+/* Arms the timer for the earliest that is due. While messages are being read there is none. */
 static void arm(conn_t *c) {
     chat_t *ch = c->chat;
     uint64_t now = actor_now_ns(c->self), first = UINT64_MAX;
     actor_cancel(c->self, ch->resend_timer);
     ch->resend_timer = 0;
+    if (ch->resend_asked)
+        return;
     for (uint32_t i = 0; i < ch->stream_count; i++)
         if (waits_for_resend(&ch->streams[i]) && due_of(c, &ch->streams[i]) < first)
             first = due_of(c, &ch->streams[i]);
@@ -55,6 +57,7 @@ static void ask(conn_t *c, buf_t *list, int64_t count) {
     value_add_text(&params, buf_slice(list));
     value_add_int(&params, c->user);
     chat_wait(c);
+    c->chat->resend_asked = true;
     store_run(n->store, c->self, n->op_recalls, &params, 0, VERB_CHAT_RESEND, 0);
 }
 
@@ -65,6 +68,8 @@ void resend_due(conn_t *c) {
     int64_t count = 0;
     bool slow = chat_slow(c);
     ch->resend_timer = 0;
+    if (ch->resend_asked) /* its answer sets the timer */
+        return;
     list->len = 0;
     buf_add_char(list, '[');
     for (uint32_t i = 0; i < ch->stream_count && count < READ; i++) {
@@ -106,6 +111,7 @@ void resend_rows(conn_t *c, const msg_t *m) {
     store_rows_t rows;
     slice_t row;
     chat_answered(c);
+    ch->resend_asked = false;
     if (m->err == ERR_OK && !c->closing && store_rows_open(&rows, m))
         while (store_rows_next(&rows, &row))
             resend_one(c, row);

@@ -115,6 +115,12 @@ static int stop(chat_stream_t *s, int64_t first, int64_t seq, int64_t *from) {
     return CHAT_STREAM_RESYNC;
 }
 
+/* What is pushed or acked while messages are read for a resend ends that round. */
+static void begin_anew(chat_stream_t *s) {
+    s->attempt = 0;
+    s->resending = false;
+}
+
 int chat_stream_offer(chat_stream_t *s, int64_t seq, bool own, bool slow, int64_t *from) {
     int did = 0;
     if (s->seen == 0)
@@ -145,7 +151,7 @@ int chat_stream_offer(chat_stream_t *s, int64_t seq, bool own, bool slow, int64_
     if (chat_stream_unacked(s) >= CHAT_STREAM_UNACKED)
         return stop(s, first, seq, from);
     s->seen = seq;
-    s->attempt = 0;
+    begin_anew(s);
     return did | CHAT_STREAM_PUSH;
 }
 
@@ -156,7 +162,7 @@ bool chat_stream_offer_run(chat_stream_t *s, int64_t first, int64_t last) {
         chat_stream_unacked(s) + (last - first) >= CHAT_STREAM_UNACKED)
         return false;
     s->seen = last;
-    s->attempt = 0;
+    begin_anew(s);
     return true;
 }
 
@@ -165,7 +171,7 @@ int chat_stream_ack(chat_stream_t *s, int64_t seq, int64_t *from) {
     if (seq <= s->acked)
         return 0;
     s->acked = seq;
-    s->attempt = 0;
+    begin_anew(s);
     s->floor = higher(s->floor, seq);
     trim(s);
     advance(s);

@@ -33,7 +33,7 @@ typedef struct chat_stream {
     bool stopped;    /* CHAT_STREAM_UNACKED */
     bool own_news;   /* skips holds own sends that the store has not been told */
     bool replaying;  /* its replay is not over: pushes wait */
-    bool resending;  /* its messages are being read */
+    bool resending;  /* its messages are being read; false again: what is read is not wanted */
 } chat_stream_t;
 
 enum chat_stream_do {

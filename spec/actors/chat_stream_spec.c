@@ -189,6 +189,24 @@ SPEC("a new push starts the rounds again") {
     chat_stream_free(&s);
 }
 
+SPEC("a push, or an ack of something new, ends a round whose messages are being read") {
+    chat_stream_t s = {0};
+    push(&s, 1);
+    s.resending = true;
+    push(&s, 2);
+    CHECK(!s.resending);
+    s.resending = true;
+    CHECK(chat_stream_offer_run(&s, 3, 4));
+    CHECK(!s.resending);
+    s.resending = true;
+    chat_stream_ack(&s, 1, &from);
+    CHECK(!s.resending);
+    s.resending = true;
+    chat_stream_ack(&s, 1, &from);
+    CHECK(s.resending);
+    chat_stream_free(&s);
+}
+
 SPEC("the ranges kept are bounded, whatever the order of sends and pushes") {
     chat_stream_t s = {0};
     for (int64_t i = 1; i <= 5000; i++) {
