@@ -72,6 +72,7 @@ end
 --- News of one wire: hands on what came.
 function client.news(id)
     local w = wires[id]
+    if w and w.stalled then return end
     local bytes, ended = sim.read(id)
     if not w then return end
     w.bytes = w.bytes .. bytes
@@ -181,6 +182,12 @@ function client.socket(path, on, ended_fn)
     end)
     c.wire = w.id
     function c.send(v) sim.write(c.wire, sim.frame(1, json.encode(v))) end
+    function c.stall(ms) -- in a task: reads nothing for so long
+        w.stalled = true
+        client.sleep(ms)
+        w.stalled = false
+        client.news(w.id)
+    end
     function c.close(how) -- "cut", "end" (FIN without a close frame), "close"
         if how == "close" then sim.write(c.wire, sim.frame(8, "\3\232")) end
         if how ~= "close" then sim.close(c.wire, how == "cut") end

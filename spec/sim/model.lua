@@ -6,7 +6,7 @@ local model = {}
 
 function model.conversation(id, kind, members)
     local c = {id = id, kind = kind, members = {}, epoch = {}, unsure = {}, acked = {}, pushed = {}, by_seq = {}, recalled = {},
-        maybe_recalled = {}, read = {}, sent_at = {}, latest = 0}
+        maybe_recalled = {}, changes = {}, change_of = {}, member_log = {}, read = {}, sent_at = {}, latest = 0}
     for _, person in ipairs(members) do
         c.members[person.id], c.epoch[person.id] = true, 0
         c.read[person.id] = {low = 0, high = 0}
@@ -60,7 +60,7 @@ end
 local function stream(d, c)
     local s = d.streams[c.id]
     if not s then
-        s = {own = {}}
+        s = {own = {}, revoked = {}, reads = {}, attempts = {}, begun = c.epoch[d.person.id], change = 0, members = 0}
         d.streams[c.id] = s
     end
     return s
@@ -78,6 +78,7 @@ end
 
 function model.push(d, c, seq)
     local s, epoch = stream(d, c), c.epoch[d.person.id]
+    if s.revoked[seq] then broken("%s was told that seq %d of %d is revoked before it was pushed", d.name, seq, c.id) end
     if s.last and seq <= s.last then broken("push of seq %d of %d to %s after seq %d", seq, c.id, d.name, s.last) end
     if s.last and s.epoch == epoch and not c.unsure[d.person.id] then
         s.next = seq
@@ -101,7 +102,99 @@ function model.own(d, c, seq, repeated)
 end
 
 function model.resync(d, c)
-    d.streams[c.id] = {own = stream(d, c).own}
+    local s = stream(d, c)
+    s.last, s.epoch, s.next, s.attempts = nil, nil, nil, nil
+end
+
+--- Rounds of resends come one after the other; a push or an ack begins anew. After a resync, or for who was not a member all the
+--- time, nothing is known of them.
+function model.resent(d, c, seq, attempt)
+    local s = stream(d, c)
+    local attempts = s.attempts
+    if not attempts or s.begun ~= c.epoch[d.person.id] or c.unsure[d.person.id] then return end
+    if attempt ~= 1 and attempt ~= (attempts[seq] or 0) + 1 then
+        broken("%s got seq %d of %d again with attempt %d after %d", d.name, seq, c.id, attempt, attempts[seq] or 0)
+    end
+    attempts[seq] = attempt
+end
+
+-- ---- one socket and conversation: recalls ----
+
+--- A message as it came on this socket; one that is recalled is followed at once by its message_revoked.
+function model.content(d, c, m)
+    if m.status == "recalled" then
+        d.follows = {c, m.seq}
+    elseif stream(d, c).revoked[m.seq] then
+        broken("%s got the text of seq %d of %d after its message_revoked", d.name, m.seq, c.id)
+    end
+end
+
+function model.followed(d, kind, data)
+    local c, seq = table.unpack(d.follows)
+    d.follows = nil
+    if kind ~= "message_revoked" or data.conversation_id ~= c.id or data.seq ~= seq then
+        broken("%s got %s behind the placeholder of seq %d of %d", d.name, kind, seq, c.id)
+    end
+end
+
+--- A change belongs to one message, whoever tells it.
+function model.change(c, change, id)
+    if (c.changes[change] or id) ~= id or (c.change_of[id] or change) ~= change then
+        broken("change %d of %d was given to message %s, now to %d, which had %s", change, c.id, tostring(c.changes[change]), id,
+            tostring(c.change_of[id]))
+    end
+    c.changes[change], c.change_of[id] = id, change
+end
+
+function model.revoked(d, c, data, followed)
+    local s = stream(d, c)
+    model.change(c, data.change, data.message_id)
+    if followed then return end
+    if data.change <= s.change then
+        broken("%s got change %d of %d after change %d", d.name, data.change, c.id, s.change)
+    end
+    s.change, s.revoked[data.seq] = data.change, true
+    local started = s.last and s.epoch == c.epoch[d.person.id] and not c.unsure[d.person.id]
+    if not started or data.seq <= s.last or s.own[data.seq] or data.seq <= (d.acked_to[c.id] or 0) then return end
+    local key = c.by_seq[data.seq]
+    if not key or key:match("^(.-)%-") ~= d.name then
+        broken("%s was told that seq %d of %d is revoked when it had been pushed up to %d", d.name, data.seq, c.id, s.last)
+    end
+end
+
+--- A sync_resp: what had changed up to `latest` is in its messages.
+function model.synced(c, m, latest)
+    local change = c.change_of[m.message_id]
+    if m.status == "normal" and change and change <= latest then
+        broken("a sync of %d up to change %d has the text of seq %d, recalled by change %d", c.id, latest, m.seq, change)
+    end
+end
+
+-- ---- one socket and conversation: pushes without seq ----
+
+--- A position that was told does not go back. who: the reader; one's own position on other devices under 0.
+function model.position(d, c, who, seq)
+    local reads = stream(d, c).reads
+    if seq < (reads[who] or 0) then
+        broken("%s was told that %d has read %d up to %d, then %d", d.name, who, c.id, reads[who], seq)
+    end
+    reads[who] = seq
+end
+
+--- A change of members that somebody has asked for.
+function model.member_asked(c, action, user) table.insert(c.member_log, {action = action, user = user}) end
+
+--- They are told in the order in which they were done; one or the other may not be told at all.
+function model.member_told(d, c, action, user)
+    local s = stream(d, c)
+    for at = s.members + 1, #c.member_log do
+        local asked = c.member_log[at]
+        if asked.user == user and asked.action == action then
+            s.members = at
+            return
+        end
+    end
+    broken("%s was told that %d is %s in %d, after the change %d of %d", d.name, user, action, c.id, s.members, #c.member_log)
 end
 
 -- ---- what a device has ----

@@ -7,7 +7,9 @@ local broken = client.broken
 
 local people, devices = {}, {}
 local list, conversations = {}, {} -- in the order of their making; by id
-local figures = {crashes = 0, acks = 0, pushes = 0, repeats = 0, refused = 0, sockets = 0, reloads = 0}
+local state = {quiet = false} -- quiet: nobody recalls what is pushed any more
+local figures = {crashes = 0, acks = 0, pushes = 0, repeats = 0, refused = 0, sockets = 0, reloads = 0, revokes = 0,
+    resends = 0, resyncs = 0}
 
 local function below(n) return sim.below(n) end
 local function one_in(n) return sim.below(n) == 0 end
@@ -77,6 +79,25 @@ local function make_group(owner)
     end
 end
 
+--- Recalls this message, at once or a moment later, or one of the person's own: often the newest.
+local function recall(person, m)
+    if m and one_in(2) then client.sleep(below(1500)) end
+    if #person.mine == 0 and not m then return end
+    m = m or one_in(2) and person.mine[#person.mine] or pick(person.mine)
+    local c = m.c
+    c.maybe_recalled[m.id] = true
+    local r = client.http("POST", ("/api/messages/%d/revoke"):format(m.id),
+        {token = person.token, device = m.device and one_in(2) and m.device.name or nil})
+    if r and r.status == 200 then
+        if r.json.data.seq ~= m.seq then broken("recall of %s says seq %d", m.key, r.json.data.seq) end
+        local change = r.json.data.change
+        model.change(c, change, m.id)
+        c.recalled[m.id] = change
+    elseif r and r.json.code == "not_found" then
+        broken("recall of %s, which is stored: not found", m.key)
+    end
+end
+
 -- ---- what comes on a socket ----
 
 local handlers = {}
@@ -100,22 +121,48 @@ function handlers.new_message(d, data)
     figures.pushes = figures.pushes + 1
     model.seen(c, data, data.message_id)
     model.push(d, c, data.seq)
+    model.content(d, c, data)
     model.has(d, c, data.seq)
+    if c.owner == d.person and data.status == "normal" and one_in(20) and not state.quiet then
+        client.task(recall, d.person, {c = c, id = data.message_id, seq = data.seq, key = key_of(data)})
+    end
 end
 
 function handlers.message_resend(d, data)
     local c = conversation_of(data.conversation_id)
+    figures.resends = figures.resends + 1
     model.seen(c, data, data.message_id)
+    model.content(d, c, data)
+    model.resent(d, c, data.seq, data.attempt)
     model.has(d, c, data.seq)
 end
 
-function handlers.resync(d, data) model.resync(d, conversation_of(data.conversation_id)) end
+function handlers.resync(d, data)
+    figures.resyncs = figures.resyncs + 1
+    model.resync(d, conversation_of(data.conversation_id))
+end
 
-function handlers.message_revoked(_, data)
+function handlers.message_revoked(d, data, followed)
     local c = conversation_of(data.conversation_id)
     if not c.recalled[data.message_id] and not c.maybe_recalled[data.message_id] then
         broken("message_revoked of %d in %d, nobody asked", data.message_id, c.id)
     end
+    figures.revokes = figures.revokes + 1
+    model.revoked(d, c, data, followed)
+end
+
+function handlers.message_read(d, data)
+    if data.user_id == d.person.id then broken("%s was told of its own reading", d.name) end
+    model.position(d, conversation_of(data.conversation_id), data.user_id, data.read_seq)
+end
+
+function handlers.read_sync(d, data)
+    if data.unread < 0 then broken("%s was told of unread %d", d.name, data.unread) end
+    model.position(d, conversation_of(data.conversation_id), 0, data.read_seq)
+end
+
+function handlers.member_update(d, data)
+    for _, user in ipairs(data.user_ids) do model.member_told(d, conversation_of(data.conversation_id), data.action, user) end
 end
 
 function handlers.message_ack(d, data)
@@ -128,7 +175,9 @@ function handlers.message_ack(d, data)
     model.has(d, c, data.seq)
     local r = c.read[d.person.id]
     if r and send.epoch == c.epoch[d.person.id] then r.low = math.max(r.low, data.seq) end
-    d.person.mine[#d.person.mine + 1] = {c = c, id = data.message_id, key = key, device = d, at = sim.now()}
+    local m = {c = c, id = data.message_id, seq = data.seq, key = key, device = d, at = sim.now()}
+    d.person.mine[#d.person.mine + 1] = m
+    if one_in(12) and not state.quiet then client.task(recall, d.person, m) end
 end
 
 local function on_message(d, m)
@@ -138,8 +187,9 @@ local function on_message(d, m)
         return
     end
     if d.welcome and not d.welcome.over then broken("%s got %s before its welcome", d.name, m.type) end
-    local h = handlers[m.type]
-    if h then h(d, data, m) end
+    local h, followed = handlers[m.type], d.follows ~= nil
+    if followed then model.followed(d, m.type, data) end
+    if h then h(d, data, followed) end
     local e = m.id and d.asked[m.id]
     if e and not data.partial then
         d.asked[m.id] = nil
@@ -173,7 +223,7 @@ end
 
 local function connect(d)
     d.busy = true
-    d.streams, d.sends, d.asked, d.asked_order = {}, {}, {}, {}
+    d.streams, d.sends, d.asked, d.asked_order, d.follows = {}, {}, {}, {}, nil
     d.welcome = client.expect("welcome of " .. d.name)
     local c, status = client.socket(("/ws?token=%s&device_id=%s&replay=%d"):format(d.person.token, d.name, below(2)),
         function(_, m) on_message(d, m) end, function(c)
@@ -332,6 +382,7 @@ local function sync(d, whole)
                     for _, x in ipairs(messages) do
                         local c = conversation_of(x.conversation_id)
                         model.seen(c, x, x.message_id)
+                        model.synced(c, x, part.data.latest_changes[tostring(c.id)])
                         model.has(d, c, x.seq)
                     end
                 end
@@ -341,24 +392,6 @@ local function sync(d, whole)
         end
     end
     broken("%s does not come to the end of its sync", d.name)
-end
-
-local function recall(person)
-    if #person.mine == 0 then return end
-    local m = pick(person.mine)
-    local c = m.c
-    c.maybe_recalled[m.id] = true
-    local r = client.http("POST", ("/api/messages/%d/revoke"):format(m.id), {token = person.token})
-    if r and r.status == 200 then
-        if r.json.data.seq ~= c.acked[m.key].seq then broken("recall of %s says seq %d", m.key, r.json.data.seq) end
-        local change = r.json.data.change
-        if c.recalled[m.id] and c.recalled[m.id] ~= change then
-            broken("recall of %s: change %d, then %d", m.key, c.recalled[m.id], change)
-        end
-        c.recalled[m.id] = change
-    elseif r and r.json.code == "not_found" then
-        broken("recall of %s, which is stored: not found", m.key)
-    end
 end
 
 -- One change of membership at a time in a conversation. An open outcome is looked up when the conversation must have read it
@@ -380,9 +413,11 @@ local function change_member(c)
     c.changing = true
     local is, r = c.members[person.id]
     model.member(c, person, is or false, false)
-    if not is then
+    local action = not is and "added" or one_in(2) and "removed" or "left"
+    model.member_asked(c, action, person.id)
+    if action == "added" then
         r = client.http("POST", ("/api/conversations/%d/members"):format(c.id), {token = c.owner.token, body = {user_ids = {person.id}}})
-    elseif one_in(2) then
+    elseif action == "removed" then
         r = client.http("DELETE", ("/api/conversations/%d/members/%d"):format(c.id, person.id), {token = c.owner.token})
     else
         r = client.http("POST", ("/api/conversations/%d/leave"):format(c.id), {token = person.token})
@@ -422,6 +457,9 @@ local function look(person)
     end
 end
 
+--- The client does not read for a while.
+local function stall(d) d.socket.stall(below(8000)) end
+
 local function leave(d)
     d.socket.close(pick {"cut", "end", "close"})
 end
@@ -429,6 +467,7 @@ end
 return {
     people = people, devices = devices, list = list, figures = figures, below = below, one_in = one_in, pick = pick, insist = insist,
     register = register, login = login, befriend = befriend, make_group = make_group, note_conversation = note_conversation,
-    connect = connect, connected = connected, leave = leave, ask = ask, send_one = send_one, send_by_http = send_by_http, ack = ack,
-    read = read, sync = sync, recall = recall, change_member = change_member, change_group = change_group, look = look,
+    state = state, connect = connect, connected = connected, leave = leave, stall = stall, ask = ask, send_one = send_one,
+    send_by_http = send_by_http, ack = ack, read = read, sync = sync, recall = recall, change_member = change_member,
+    change_group = change_group, look = look,
 }

@@ -13,13 +13,16 @@ local below, one_in, pick = does.below, does.one_in, does.pick
 
 local PEOPLE, DEVICES, TASKS = 5, 2, 24
 local steps = STEPS > 0 and STEPS or 30000
+-- above QUEUE a socket is slow
+local QUEUE, RESEND = ({"4KiB", "16KiB", "256KiB"})[1 + SEED % 3], ({"300ms", "3s"})[1 + SEED % 2]
 local up_since, calm = 0, false -- calm: no faults any more, the end has come
 
 -- ---- the node ----
 
 local function node_up()
     assert(os.execute(("rm -rf %s/lua && cp -r lua %s/lua"):format(sim.dir, sim.dir)))
-    if not sim.up("auth.access_ttl=7d", "script.dir=" .. sim.dir .. "/lua", "store.batch=20", "ws.resend_after=3s", "script.shards=2") then
+    if not sim.up("auth.access_ttl=7d", "script.dir=" .. sim.dir .. "/lua", "store.batch=20", "script.shards=2",
+        "ws.resend_after=" .. RESEND, "ws.queue_soft=" .. QUEUE) then
         broken("the node does not start")
     end
     up_since = sim.now()
@@ -95,6 +98,8 @@ local function act()
         faults()
     elseif roll < 984 then
         node_down()
+    elseif roll < 992 and d then
+        client.task(does.stall, d)
     elseif d then
         client.task(function() does.ask(d, "ping") end)
     end
@@ -168,6 +173,7 @@ end)
 
 -- ---- end: no more faults; who waits gets an answer, everybody comes back and syncs ----
 calm = true
+does.state.quiet = true
 faults()
 go_on(400000, function() return client.tasks == 0 end)
 if client.tasks > 0 then broken("%d tasks have no end", client.tasks) end
@@ -231,6 +237,7 @@ go_on(20000, function() return sim.ready() end)
 until_done(check_all, "the end after a restart")
 
 local trace, count, kills = sim.trace()
-print(("ok: seed %d, trace %s, %d steps, %.0f s: %d stored, %d acks, %d pushes, %d sockets, %d repeats, %d refused, %d reloads, " ..
-    "%d crashes, %d kills"):format(SEED, trace, count, sim.now() / 1000 - 1000, stored // 2, figures.acks, figures.pushes, figures.sockets,
-    figures.repeats, figures.refused, figures.reloads, figures.crashes, kills))
+print(("ok: seed %d, trace %s, %d steps, %.0f s: %d stored, %d acks, %d pushes, %d revokes, %d resends, %d resyncs, %d sockets, " ..
+    "%d repeats, %d refused, %d reloads, %d crashes, %d kills"):format(SEED, trace, count, sim.now() / 1000 - 1000, stored // 2,
+    figures.acks, figures.pushes, figures.revokes, figures.resends, figures.resyncs, figures.sockets, figures.repeats, figures.refused,
+    figures.reloads, figures.crashes, kills))
