@@ -140,7 +140,10 @@ static void late_add(conn_t *c, const fanout_t *f, uint32_t i, bool own, block_t
     if (s->lost_from || ch->late_count == LATE_MAX ||
         ch->late_bytes + item->len > chat_node(c)->queue_soft) {
         s->lost_from = s->lost_from ? s->lost_from : item->seq;
-        s->lost_to = item->seq > s->lost_to ? item->seq : s->lost_to;
+        if (f->kind == FANOUT_REVOKED)
+            s->lost_recall = true;
+        else if (item->seq > s->lost_to)
+            s->lost_to = item->seq;
         return;
     }
     chat_late_t *l = pool_alloc(sizeof *l);
@@ -204,8 +207,10 @@ static chat_late_t *late_take(chat_t *ch, int64_t conversation) {
 /* Those that found no place are left to sync. */
 static void tell_lost(conn_t *c, chat_stream_t *s) {
     int64_t from = s->lost_from, to = s->lost_to;
+    bool recall = s->lost_recall;
     s->lost_from = s->lost_to = 0;
-    if (!from || to <= s->seen)
+    s->lost_recall = false;
+    if (!from || (to <= s->seen && !recall))
         return;
     if (s->seen == 0)
         chat_stream_start(s, from - 1);

@@ -23,17 +23,19 @@ typedef struct chat_stream {
     int64_t acked; /* what the device is known to have acked */
     int64_t left;  /* up to here nothing is resent */
     int64_t from;  /* behind or stopped: the first seq that was not pushed */
-    int64_t lost_from, lost_to; /* did not fit the list of those that wait; 0 = none */
+    int64_t lost_from, lost_to; /* the first of any kind, and the highest push, that did not fit the
+                                   list of those that wait; 0 = none */
     uint64_t last_ns;           /* of the last push or resend */
     chat_stream_skip_t *skips;  /* rising */
     uint16_t held_acks;         /* acks of own sends that wait for an earlier one */
     uint8_t skip_count, skip_cap;
-    uint8_t attempt; /* rounds of resends so far */
-    bool behind;     /* the socket was slow: a resync is due once there is room */
-    bool stopped;    /* CHAT_STREAM_UNACKED */
-    bool own_news;   /* skips holds own sends that the store has not been told */
-    bool replaying;  /* its replay is not over: pushes wait */
-    bool resending;  /* its messages are being read; false again: what is read is not wanted */
+    uint8_t attempt;  /* rounds of resends so far */
+    bool behind;      /* the socket was slow: a resync is due once there is room */
+    bool stopped;     /* CHAT_STREAM_UNACKED */
+    bool own_news;    /* skips holds own sends that the store has not been told */
+    bool replaying;   /* its replay is not over: pushes wait */
+    bool lost_recall; /* recalls did not fit either */
+    bool resending;   /* its messages are being read; false again: what is read is not wanted */
 } chat_stream_t;
 
 enum chat_stream_do {

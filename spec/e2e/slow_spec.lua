@@ -178,3 +178,27 @@ describe("slow readers in time", function()
         c:close()
     end)
 end)
+
+-- While a replay goes on, pushes of its conversation wait in a short list: what finds no place there is left to sync.
+describe("recalls that find no place behind a replay", function()
+    it("are told by a resync", function()
+        local n = node.start {["ws.queue_soft"] = "4KiB", ["ws.slow_after"] = "600s", ["limits.http_user"] = "0"}
+        local lena, tom = n:person(), n:person()
+        local chat, sent = lena:chat(tom), {}
+        for i = 1, 40 do sent[i] = lena:say(chat, "to recall") end
+        for _ = 1, 45 do lena:say(chat, ("x"):rep(SIZE)) end -- the replay does not get past these before tom reads
+        lena:say(chat, "the last")
+        local c = assert(tom:socket("d", {query = "&replay=1", rcvbuf = 4096}))
+        for i = 1, 40 do assert.equal(i, assert(c:want("new_message")).data.seq) end
+        for _, m in ipairs(sent) do assert.equal(200, lena:post("/api/messages/" .. m.id .. "/revoke").status) end
+        local last, revoked, resynced = 40, 0, false
+        while not (last == 86 and (revoked == 40 or resynced)) do
+            local m = assert(c:next(), "neither recalled nor told: " .. revoked)
+            if m.type == "new_message" then last = m.data.seq end
+            if m.type == "message_revoked" then revoked = revoked + 1 end
+            resynced = resynced or m.type == "resync"
+        end
+        c:close()
+        n:finish()
+    end)
+end)
