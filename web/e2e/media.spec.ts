@@ -1,10 +1,11 @@
-import { createHash, randomFillSync } from 'node:crypto';
-import { createReadStream, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Locator, Page, Route } from 'playwright-core';
 import { afterAll, expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
+import * as files from './support/files';
+import { choose, drawn, hashOf, LONG, MEBI, row, saved, send, tray } from './support/files';
 import type { Person } from './support/person';
 import { png } from './support/pictures';
 import { scene } from './support/scene';
@@ -14,64 +15,8 @@ import { text } from './support/text';
 const world = scene();
 const dir = mkdtempSync(join(tmpdir(), 'parley-media-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-
-const LONG = 120_000;
-const MEBI = 2 ** 20;
-
-async function pair(permissions: string[] = []): Promise<[Person, Person, number]> {
-  const lena = await world.person('lena', { permissions });
-  const tom = await world.person('tom', { acceptDownloads: true });
-  await lena.account.befriend(tom.account);
-  const id = await lena.account.chat(tom.account);
-  await lena.page.goto(`/chat/${id}`);
-  await tom.page.goto(`/chat/${id}`);
-  await Promise.all([lena.chat.input.waitFor(), tom.chat.input.waitFor()]);
-  return [lena, tom, id];
-}
-
-async function choose({ page }: Person, files: Parameters<Locator['setInputFiles']>[0]): Promise<void> {
-  const chooser = page.waitForEvent('filechooser');
-  await page.getByRole('button', { name: en['compose.attach'] }).click();
-  await (await chooser).setFiles(files);
-}
-const tray = ({ page }: Person) => page.getByRole('list', { name: en['compose.files'] });
-const send = ({ page }: Person) =>
-  page.getByRole('button', { name: en['compose.send'], exact: true }).click();
-
-/** The picture is decoded: its own width. */
-async function drawn(image: Locator): Promise<number> {
-  await image.waitFor();
-  return image.evaluate(async (element) => {
-    await (element as HTMLImageElement).decode();
-    return (element as HTMLImageElement).naturalWidth;
-  });
-}
-
-/** A file of bytes that nothing can make smaller. */
-function large(name: string, bytes: number): { path: string; hash: string } {
-  const path = join(dir, name);
-  const content = randomFillSync(Buffer.alloc(bytes));
-  writeFileSync(path, content);
-  return { path, hash: createHash('sha256').update(content).digest('hex') };
-}
-async function hashOf(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
-  return hash.digest('hex');
-}
-const row = ({ chat }: Person, name: string) => chat.messages.getByRole('article').filter({ hasText: name });
-
-/** Saves the file that the other one has got, and tells what came. */
-async function saved(person: Person, path: string): Promise<string> {
-  const card = row(person, basename(path)).getByTitle(en['chat.save']);
-  await card.waitFor({ timeout: LONG });
-  const [download] = await Promise.all([
-    person.page.waitForEvent('download', { timeout: LONG }),
-    card.click(),
-  ]);
-  expect(download.suggestedFilename()).toBe(basename(path));
-  return hashOf(await download.path());
-}
+const pair = (permissions: string[] = []) => files.pair(world, permissions);
+const large = (name: string, bytes: number) => files.large(dir, name, bytes);
 
 it('shows a chosen picture to the other one, small first, then as it is', async () => {
   const [lena, tom] = await pair();

@@ -8,11 +8,10 @@ export class Watch {
   readonly lines: string[] = [];
   private readonly faults: string[] = [];
   private readonly forgiven: RegExp[] = [];
+  private readonly hosts: Set<string>;
 
-  constructor(
-    context: BrowserContext,
-    private readonly host: string,
-  ) {
+  constructor(context: BrowserContext, host: string) {
+    this.hosts = new Set([host]);
     context.on('request', (request) => this.asks(request.url()));
     context.on('page', (page) => this.see(page));
     context.on('weberror', (error) => this.fault(`threw: ${error.error().stack ?? error.error().message}`));
@@ -27,7 +26,7 @@ export class Watch {
   private asks(address: string): void {
     const url = new URL(address);
     if (['blob:', 'data:', 'about:'].includes(url.protocol)) return;
-    if (url.host !== this.host) this.fault(`asked another host: ${address}`);
+    if (!this.hosts.has(url.host)) this.fault(`asked another host: ${address}`);
   }
 
   private hears(message: ConsoleMessage): void {
@@ -40,6 +39,11 @@ export class Watch {
   private fault(text: string): void {
     this.lines.push(`FAULT ${text}`);
     this.faults.push(text);
+  }
+
+  /** Another host that the page may ask: the one that keeps its files. */
+  trust(host: string): void {
+    this.hosts.add(host);
   }
 
   /** From now on, and for what was seen so far, lines like this are no fault. */
