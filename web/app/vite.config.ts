@@ -16,6 +16,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
   },
-  test: { environment: 'jsdom', include: ['test/**/*.test.ts'], restoreMocks: true },
+  // the limit only guards against a hang: to load what a spec is about can take seconds on a busy machine
+  test: { environment: 'jsdom', include: ['test/**/*.test.ts'], restoreMocks: true, testTimeout: 30_000 },
   server: { proxy: { '/api': node, '/ws': { target: node, ws: true } } },
 });

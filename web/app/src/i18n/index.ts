@@ -1,4 +1,5 @@
 import { ref, watch } from 'vue';
+import { nowByDay, startOfDay } from '../lib/now';
 import { en } from './en';
 import { zh } from './zh';
 
@@ -102,7 +103,6 @@ export function duration(seconds: number): string {
   return hours ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
 
-const startOfDay = (ms: number) => new Date(ms).setHours(0, 0, 0, 0);
 /** Whole days between two moments as a calendar counts them; a day with a change of clocks is one, too. */
 export function daysBetween(earlier: number, later: number): number {
   return Math.round((startOfDay(later) - startOfDay(earlier)) / 86_400_000);
@@ -113,7 +113,7 @@ export function clock(ms: number): string {
 }
 
 /** As short as a list wants it: a time today, yesterday, a weekday, a date. */
-export function shortTime(ms: number, now = Date.now()): string {
+export function shortTime(ms: number, now = nowByDay()): string {
   const days = daysBetween(ms, now);
   if (days <= 0) return clock(ms);
   if (days === 1) return t('time.yesterday');
@@ -124,7 +124,7 @@ export function shortTime(ms: number, now = Date.now()): string {
 }
 
 /** The mark between two days of a conversation. */
-export function dayName(ms: number, now = Date.now()): string {
+export function dayName(ms: number, now = nowByDay()): string {
   const days = daysBetween(ms, now);
   if (days === 0) return t('time.today');
   if (days === 1) return t('time.yesterday');

@@ -1,6 +1,7 @@
 import type { Member, Message, OutboxEntry } from '@parley/sdk';
 import { dayName } from '../../i18n';
 import { follows, startsDay, type Grouped } from '../../lib/grouping';
+import { nowByDay } from '../../lib/now';
 
 // Messages as the rows of the list: row n is seq n + 1, what is on its way comes below.
 export interface Row {
@@ -65,7 +66,7 @@ export function positionsOf(members: readonly Member[], me: number): number[] {
 }
 
 /** The rows first..last. Rows of seqs that are not loaded have neither message nor entry. */
-export function rowsOf(source: RowSource, first: number, last: number, now = Date.now()): Row[] {
+export function rowsOf(source: RowSource, first: number, last: number, now = nowByDay()): Row[] {
   const { messages, pending, latest, me } = source;
   const base = messages[0]?.seq ?? latest + 1;
   const message = (at: number): Message | undefined => (at < latest ? messages[at + 1 - base] : undefined);
