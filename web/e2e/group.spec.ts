@@ -278,3 +278,21 @@ it('ends the other page when somebody signs out everywhere else', async () => {
   await lena.page.reload();
   await list.getByText(en['settings.thisOne'], { exact: true }).waitFor();
 });
+
+it('finds a member of a larger group by a part of the name', async () => {
+  const lena = await world.person('lena');
+  const names = Array.from({ length: 21 }, (_, i) => `guest${String.fromCharCode(97 + i)}`);
+  const guests = await Promise.all([...names, 'zora'].map((name) => world.account(name)));
+  const id = await lena.account.group('Many', guests);
+  await lena.page.goto(`/chat/${id}/info`);
+  const details = new Details(lena.page);
+  await expect.poll(() => details.members.count()).toBe(23);
+  const field = details.pane.getByRole('searchbox', { name: en['group.find'] });
+  await field.fill('zor');
+  await expect.poll(() => details.members.count()).toBe(1);
+  await details.member('Zora').waitFor();
+  await field.fill('nobody at all');
+  await details.pane.getByText(en['group.nobody']).waitFor();
+  await field.press('Escape');
+  await expect.poll(() => details.members.count()).toBe(23);
+});

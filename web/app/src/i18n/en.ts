@@ -137,6 +137,8 @@ export const en = {
   'group.requestList': 'Requests to join',
   'group.invitedBy': 'Invited by {name}',
   'group.members': 'Members',
+  'group.find': 'Find a member',
+  'group.nobody': 'Nobody of that name is in the group',
   'group.add': 'Add people',
   'group.addSome': { one: 'Add {n} person', other: 'Add {n} people' },
   'group.waiting': {

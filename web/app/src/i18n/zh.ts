@@ -130,6 +130,8 @@ export const zh: Texts = {
   'group.requestList': '入群申请',
   'group.invitedBy': '由 {name} 邀请',
   'group.members': '群成员',
+  'group.find': '查找成员',
+  'group.nobody': '群里没有叫这个名字的人',
   'group.add': '添加成员',
   'group.addSome': { other: '添加 {n} 人' },
   'group.waiting': { other: '{n} 人需等待管理员同意。' },
