@@ -273,7 +273,7 @@ static int presence_online(lua_State *L) {
 
 /* presence.drop(viewer, user): the viewer's subscriptions to the user end. */
 static int presence_drop(lua_State *L) {
-    inbox_watch_t w = {ACTOR_NONE, luaL_checkinteger(L, 1)};
+    inbox_watch_t w = {ACTOR_NONE, luaL_checkinteger(L, 1), false};
     int64_t user = luaL_checkinteger(L, 2);
     actor_send_key(script_self(L), KIND_INBOX, (uint64_t)user, msg_of(VERB_UNFOLLOW, &w, sizeof w));
     return 0;

@@ -78,13 +78,15 @@ static const fact_t *fact_of(const fact_t *facts, uint32_t count, int64_t user) 
     return low < count && facts[low].user == user ? &facts[low] : NULL;
 }
 
-static void add_state(conn_t *c, buf_t *out, int64_t user, const fact_t *f, bool hidden) {
+/* true: online, as it was told. */
+static bool add_state(conn_t *c, buf_t *out, int64_t user, const fact_t *f, bool hidden) {
     hidden = hidden || (f && f->blocked);
     bool online = !hidden && hub_online(user);
     int64_t seen = online         ? actor_wall_ms(c->self) / 1000
                    : f && !hidden ? f->last_seen_ms / 1000
                                   : 0;
     presence_item(out, user, online, seen);
+    return online;
 }
 
 /* --- row 21 --- */
@@ -191,29 +193,30 @@ static bool follows(const conn_edge_t *x, int64_t user) {
     return x->follow_count && bsearch(&user, x->follows, x->follow_count, sizeof user, by_id);
 }
 
-static void tell_inbox(conn_t *c, int64_t user, uint32_t verb) {
-    inbox_watch_t w = {actor_self(c->self), c->user};
+static void tell_inbox(conn_t *c, int64_t user, uint32_t verb, bool told_online) {
+    inbox_watch_t w = {actor_self(c->self), c->user, told_online};
     actor_send_key(c->self, KIND_INBOX, (uint64_t)user, msg_of(verb, &w, sizeof w));
 }
 
 /* The user's inbox has crashed, a new one knows nobody yet. */
 void presence_again(conn_t *c, int64_t user) {
     if (c->welcomed && !c->closing && c->edge && follows(c->edge, user))
-        tell_inbox(c, user, VERB_SUBSCRIBE);
+        tell_inbox(c, user, VERB_SUBSCRIBE, true);
 }
 
-/* Takes ids, sorted: what the socket follows from now on. */
-static void follow(conn_t *c, int64_t *ids, uint32_t count) {
+/* Takes ids, sorted: what the socket follows from now on. told: was said to be online? An inbox
+ * that tells this socket of every change needs no word of those. */
+static void follow(conn_t *c, int64_t *ids, const bool *told, uint32_t count) {
     conn_edge_t *x = conn_edge(c);
     conn_edge_t old = *x;
     x->follows = ids;
     x->follow_count = count;
     for (uint32_t i = 0; i < old.follow_count; i++)
         if (!follows(x, old.follows[i]))
-            tell_inbox(c, old.follows[i], VERB_UNSUBSCRIBE);
+            tell_inbox(c, old.follows[i], VERB_UNSUBSCRIBE, false);
     for (uint32_t i = 0; i < count; i++)
-        if (!follows(&old, ids[i]))
-            tell_inbox(c, ids[i], VERB_SUBSCRIBE);
+        if (!told[i] || !follows(&old, ids[i]))
+            tell_inbox(c, ids[i], VERB_SUBSCRIBE, told[i]);
     pool_free(old.follows, old.follow_count * sizeof *old.follows);
 }
 
@@ -279,11 +282,31 @@ void presence_sub(conn_t *c, const frame_in_t *f) {
         start_ask(c, a);
 }
 
+typedef struct told {
+    int64_t user;
+    bool online;
+} told_t;
+
+static int by_user(const void *a, const void *b) {
+    return by_id(&((const told_t *)a)->user, &((const told_t *)b)->user);
+}
+
+static void follow_told(conn_t *c, told_t *told, uint32_t count) {
+    bool online[PRESENCE_MAX];
+    int64_t *ids = count ? pool_alloc(count * sizeof *ids) : NULL;
+    qsort(told, count, sizeof *told, by_user);
+    for (uint32_t i = 0; i < count; i++) {
+        ids[i] = told[i].user;
+        online[i] = told[i].online;
+    }
+    follow(c, ids, online, count);
+}
+
 static void answer_ask(conn_t *c, const ask_t *a, const msg_t *m) {
     fact_t facts[PRESENCE_MAX];
+    told_t told[PRESENCE_MAX];
     buf_t out = {0}, rejected = {0};
     uint32_t n = read_facts(m, facts, PRESENCE_MAX), count = 0;
-    int64_t *ids = pool_alloc((a->count ? a->count : 1) * sizeof *ids), *kept = NULL;
     buf_add_text(&out, ",\"presence\":[");
     for (uint32_t i = 0; i < a->count; i++) {
         const fact_t *f = fact_of(facts, n, a->users[i]);
@@ -291,19 +314,13 @@ static void answer_ask(conn_t *c, const ask_t *a, const msg_t *m) {
             buf_addf(&rejected, "%s%lld", rejected.len ? "," : "", (long long)a->users[i]);
             continue;
         }
+        bool online = add_state(c, &out, f->user, f, false);
         if (!f->blocked)
-            ids[count++] = f->user;
-        add_state(c, &out, f->user, f, false);
+            told[count++] = (told_t){f->user, online};
     }
     buf_addf(&out, "],\"rejected\":[%.*s]", (int)rejected.len, rejected.at ? rejected.at : "");
-    if (count) {
-        kept = pool_alloc(count * sizeof *kept);
-        memcpy(kept, ids, count * sizeof *kept);
-        qsort(kept, count, sizeof *kept, by_id);
-    }
-    pool_free(ids, (a->count ? a->count : 1) * sizeof *ids);
-    follow(c, kept, count);
     conn_notify_turn(c, a->turn, (slice_t){a->id, a->id_len}, buf_slice(&out));
+    follow_told(c, told, count);
     buf_free(&out);
     buf_free(&rejected);
 }
@@ -345,7 +362,7 @@ void presence_close(conn_t *c) {
     conn_edge_t *x = c->edge;
     if (!x)
         return;
-    follow(c, NULL, 0);
+    follow(c, NULL, NULL, 0);
     while (x->ask_first) {
         ask_t *a = x->ask_first;
         x->ask_first = a->next;

@@ -297,6 +297,7 @@ typedef struct inbox_attach {
 typedef struct inbox_watch {
     actor_ref_t conn;
     int64_t viewer;
+    bool told_online; /* what the viewer was told when it asked */
 } inbox_watch_t;
 typedef struct inbox_state {
     int64_t user;

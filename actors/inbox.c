@@ -90,19 +90,26 @@ static void drop_watcher(extra_t *x, uint32_t i) {
     x->watchers[i] = x->watchers[--x->watcher_count];
 }
 
+static int tell_watcher(actor_t *self, const inbox_t *b, actor_ref_t conn) {
+    inbox_state_t state = {(int64_t)actor_key(self), b->told_online,
+                           b->told_online ? actor_wall_ms(self) / 1000 : b->last_seen_s};
+    return actor_send(self, conn, msg_of(VERB_PRESENCE, &state, sizeof state));
+}
+
 static void tell_watchers(actor_t *self, inbox_t *b, bool online) {
-    inbox_state_t state = {(int64_t)actor_key(self), online,
-                           online ? actor_wall_ms(self) / 1000 : b->last_seen_s};
     extra_t *x = b->extra;
     b->told_online = online;
     for (uint32_t i = x ? x->watcher_count : 0; i-- > 0;)
-        if (actor_send(self, x->watchers[i].conn, msg_of(VERB_PRESENCE, &state, sizeof state)) ==
-            ERR_GONE)
+        if (tell_watcher(self, b, x->watchers[i].conn) == ERR_GONE)
             drop_watcher(x, i);
 }
 
-static void watch(inbox_t *b, const inbox_watch_t *w) {
+/* What was told in the answer may be neither what the others were told (a user between two sockets,
+ * within the grace) nor true any more: then this one hears of it, or it would never. */
+static void watch(actor_t *self, inbox_t *b, const inbox_watch_t *w) {
     extra_t *x = extra(b);
+    if (w->told_online != b->told_online)
+        tell_watcher(self, b, w->conn);
     for (uint32_t i = 0; i < x->watcher_count; i++)
         if (actor_ref_eq(x->watchers[i].conn, w->conn))
             return;
@@ -393,7 +400,7 @@ static void take(actor_t *self, inbox_t *b, msg_t *m) {
         detach(self, b, *msg_data(m, actor_ref_t));
         break;
     case VERB_SUBSCRIBE:
-        watch(b, msg_data(m, inbox_watch_t));
+        watch(self, b, msg_data(m, inbox_watch_t));
         break;
     case VERB_UNSUBSCRIBE:
         unwatch(b, msg_data(m, inbox_watch_t)->conn, 0);

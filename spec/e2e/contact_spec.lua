@@ -169,6 +169,28 @@ describe("contacts", function()
         c:close()
     end)
 
+    it("presence_sub while a user is between two sockets: who asked then, or again, is told that they are back", function()
+        local calm = node.start() -- the grace as shipped, 5 s
+        local a, b = calm:person(), calm:person()
+        friends(a, b)
+        local c
+        local function away() return not a:get("/api/presence?user_ids=" .. b.id).json.data[1].online end
+        for _, ask in ipairs {"first", "again"} do
+            b:socket("b"):close()
+            assert.truthy(node.eventually(away))
+            c = c or a:socket("a")
+            assert.is_false(c:ask("presence_sub", {user_ids = {b.id}}).data.presence[1].online, ask)
+            local s = b:socket("b")
+            local p
+            repeat p = c:push("presence").data until p.online
+            assert.equal(b.id, p.user_id)
+            s:close()
+            assert.truthy(node.eventually(away))
+        end
+        c:close()
+        calm:finish()
+    end)
+
     it("a blocker looks offline to the blocked one", function()
         local a, b = n:person(), n:person()
         local s = b:socket("b")
