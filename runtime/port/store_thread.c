@@ -156,14 +156,15 @@ static void write_group(store_port_t *p, actor_t *self, msg_t **m, size_t n) {
     }
     if (live)
         transact(p, m, n);
+    for (size_t i = 0; i < n; i++)
+        if (is_request(m[i]))
+            rows += stored_rows(m[i], &s->outcomes[i]);
+    add(&s->rows, rows); /* first: who has its answer is counted */
     actor_hold_wakes(self);
     for (size_t i = 0; i < n; i++)
-        if (is_request(m[i])) {
-            rows += stored_rows(m[i], &s->outcomes[i]);
+        if (is_request(m[i]))
             answer(self, m[i], &s->outcomes[i]);
-        }
     actor_wake_held(self);
-    add(&s->rows, rows);
     if (live)
         atomic_store_explicit(&s->log_bytes, s->engine->tidy(p->conn), memory_order_relaxed);
 }
@@ -200,8 +201,8 @@ static void read_batch(actor_t *self, void *state, msg_t **m, size_t n) {
         store_outcome_t o = {.err = ERR_TIMEOUT};
         if (!expired(p->store, m[i]))
             o.err = read_run(p, m[i], &o.reply);
-        answer(self, m[i], &o);
         add(&p->store->reads, 1);
+        answer(self, m[i], &o);
     }
 }
 
