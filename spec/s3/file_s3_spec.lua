@@ -192,7 +192,6 @@ describe("a store that takes longer than a rule may", function()
             :format(lena.token, #body, body))
         assert.truthy(files.ticket(lena, {bytes = bytes}).file_id) -- her others go on
         lena:say(chat, "meanwhile")
-        assert.truthy(P.now() - began < 2500 * node.slow)
         local r = c:read("POST")
         c:close()
         assert.equal(200, r.status, r.body)

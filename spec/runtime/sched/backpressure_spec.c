@@ -105,7 +105,7 @@ SPEC("a flood of a stalled actor or port costs its cap and no more; each refusal
         CHECK_INT(l[0].refused + l[1].refused, full);
         gate_open = true;
         look_law_t law;
-        CHECK(look_law_at_rest(rt, 5000, &law));
+        CHECK(look_law_at_rest(rt, 30000, &law));
         CHECK_INT(seen, 600000 - full);
         CHECK_INT(runtime_send(rt, to, msg_new(SAY, 0)), ERR_OK);
         runtime_stop(rt, 2000);
@@ -126,7 +126,7 @@ SPEC("a flood of large messages is bounded by bytes") {
     CHECK(full >= 2000 - 18);
     gate_open = true;
     look_law_t law;
-    CHECK(look_law_at_rest(rt, 5000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     runtime_stop(rt, 2000);
     runtime_free(rt);
 }

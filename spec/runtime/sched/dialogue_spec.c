@@ -82,7 +82,7 @@ static runtime_t *begin(const actor_class_t *cls, uint32_t workers) {
 static void end(runtime_t *rt) {
     over = true;
     look_law_t law;
-    CHECK(look_law_at_rest(rt, 5000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     CHECK_INT(law.missing, 0);
     CHECK_INT(heard, said);
     CHECK_INT(mixed, 0);
@@ -119,7 +119,7 @@ SPEC("one that is killed in the middle of its talk is gone, and the other lives"
     for (uint32_t i = 0; i < PAIRS; i++)
         CHECK_INT(runtime_kill(rt, players[2 * i], ERR_INTERNAL), ERR_OK);
     look_law_t law;
-    CHECK(look_law_at_rest(rt, 5000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     for (uint32_t i = 0; i < PAIRS; i++) {
         CHECK_INT(runtime_send(rt, players[2 * i], say(0, 1)), ERR_GONE);
         said++;

@@ -169,7 +169,7 @@ SPEC(
     CHECK(wait_for(&failures, 1));
     CHECK_TEXT(chain, strlen(chain), "frail key 1 (io) < middle key 2 < top key 3");
     look_law_t law;
-    CHECK(look_law_at_rest(rt, 2000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     uint64_t total;
     look_list(rt, &(look_query_t){0}, NULL, 0, &total);
     CHECK_INT(total, 0);
@@ -199,7 +199,7 @@ SPEC("kills an actor that has its mailbox full before it handles the next one of
     CHECK_INT(last_err, ERR_GONE);
     CHECK(wait_for(&begun, 3)); /* it lives again */
     look_law_t law;
-    CHECK(look_law_at_rest(rt, 2000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     CHECK(seen < 4);
     uint64_t before = seen;
     runtime_send(rt, a, msg_new(SAY, 0));
@@ -219,12 +219,12 @@ SPEC("kills with the reason that was given: watchers hear it, a mortal one is go
         runtime_send(rt, watcher, msg_of(WATCH, &a, sizeof a));
         CHECK(wait_for(&seen, 1));
         look_law_t law;
-        CHECK(look_law_at_rest(rt, 2000, &law));
+        CHECK(look_law_at_rest(rt, 30000, &law));
         CHECK_INT(runtime_kill(rt, a, ERR_TOO_LARGE), ERR_OK);
         CHECK(wait_for(&downs, 1));
         CHECK_INT(last_err, ERR_TOO_LARGE);
         CHECK_INT(runtime_kill(rt, a, ERR_TOO_LARGE), ERR_GONE);
-        CHECK(look_law_at_rest(rt, 2000, &law));
+        CHECK(look_law_at_rest(rt, 30000, &law));
         stop(rt);
     }
 }
@@ -424,7 +424,7 @@ SPEC("answers each request of each caller in time while anything is killed at an
     bool quiet = false;
     for (int i = 0; i < 2000 && !quiet; i++)
         quiet = nobody_waits(rt, callers);
-    bool lawful = look_law_at_rest(rt, 10000, &law);
+    bool lawful = look_law_at_rest(rt, 30000, &law);
     printf("%llu kills, %llu requests: ok %llu, gone %llu, full %llu, timeout %llu\n",
            (unsigned long long)kills, (unsigned long long)asked, (unsigned long long)by_err[0],
            (unsigned long long)by_err[-ERR_GONE], (unsigned long long)by_err[-ERR_FULL],
@@ -434,7 +434,7 @@ SPEC("answers each request of each caller in time while anything is killed at an
     CHECK_INT(twice, 0);
     CHECK(kills > 100 && by_err[0] > 100 && by_err[-ERR_GONE] > 10);
     CHECK(lawful);
-    CHECK(look_law_at_rest(rt, 2000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     runtime_stop(rt, 5000);
     look_law(rt, &law);
     CHECK_INT(law.missing, 0);

@@ -272,7 +272,7 @@ SPEC("tells which message was refused and why") {
     size_t n = 0;
     for (int i = 0; i < 2000 && n < 9; i++, nap())
         n = trace_read(rt, trace, h, 16, NULL);
-    CHECK(look_law_at_rest(rt, 2000, &law));
+    CHECK(look_law_at_rest(rt, 30000, &law));
     CHECK_INT(trace_read(rt, trace, h, 16, NULL), 9);
     for (int i = 1; i < 9; i++)
         CHECK_INT(h[i].err, i <= 2 ? ERR_OK : ERR_FULL);
