@@ -46,7 +46,7 @@ local function faults()
         return
     end
     sim.faults({full = one_in(2) and below(5000) or 0, port_us = pick {200, 2000, 20000},
-        memory = one_in(6) and below(2000) or 0, disk_full = one_in(12) and 1 or 0, sync = one_in(12) and 1 or 0,
+        memory = one_in(6) and below(4000) or 0, disk_full = one_in(12) and 1 or 0, sync = one_in(12) and 1 or 0,
         kill = one_in(2) and below(1500) or 0}, table.unpack(KILLED))
 end
 
