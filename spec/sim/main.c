@@ -39,8 +39,8 @@ lua_State *__wrap_lua_newstate(lua_Alloc fn, void *arg);
  * time): objects, and texts too long to be shared with one that is there. How often a table grows,
  * and whether a short text is still known, differs from run to run. */
 static bool made_by_the_script(const void *at, size_t kind, size_t size) {
-    bool object = kind == LUA_TTABLE || kind == LUA_TFUNCTION || kind == LUA_TUSERDATA ||
-                  kind == LUA_TTHREAD;
+    bool object =
+        kind == LUA_TTABLE || kind == LUA_TFUNCTION || kind == LUA_TUSERDATA || kind == LUA_TTHREAD;
     return !at && (object || (kind == LUA_TSTRING && size > 80));
 }
 
