@@ -263,10 +263,12 @@ void trace_refused(runtime_t *rt, uint32_t id, int err) {
     pthread_mutex_unlock(&t->lock);
 }
 
-/* Under the lock: m, untraced so far, reaches a: does a trace begin with it? */
+/* Under the lock: m, untraced so far, reaches a: does a trace begin with it? Not with an answer:
+ * what it belongs to began earlier. */
 static record_t *begin_with(runtime_t *rt, struct trace *t, const actor_t *a, msg_t *m) {
     target_t *at = matching(t, a->kind, a->key, ref_of(a));
-    record_t *r = at && !(m->flags & MSG_SYSTEM) ? begin_trace(rt, t, at, ref_of(a)) : NULL;
+    bool begins = at && !(m->flags & (MSG_SYSTEM | MSG_REPLY));
+    record_t *r = begins ? begin_trace(rt, t, at, ref_of(a)) : NULL;
     if (!r)
         return NULL;
     m->trace = (uint16_t)r->id;

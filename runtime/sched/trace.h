@@ -1,9 +1,9 @@
 /* trace: follows single messages through all actors they cause work in. Armed for one actor by
- * trace_start: the next `count` messages that reach it get a trace number; whatever is sent while a
- * traced message is handled inherits it, as does the answer to a traced request whenever it is
- * given. Each hop is a record in a ring of fixed size, under one lock that only traced messages
- * take. A message that is not traced pays one predictable branch when it is sent and two when it
- * is handled; while something is armed, also a comparison for each target.
+ * trace_start: the next `count` messages that reach it, answers not counted, get a trace number;
+ * whatever is sent while a traced message is handled inherits it, as does the answer to a traced
+ * request whenever it is given. Each hop is a record in a ring of fixed size, under one lock that
+ * only traced messages take. A message that is not traced pays one predictable branch when it is
+ * sent and two when it is handled; while something is armed, also a comparison for each target.
  *
  * What is not followed by itself: timers (nobody knows what they are for), and what an actor sends
  * later for a message that it kept or noted: there the class says trace_follow. */

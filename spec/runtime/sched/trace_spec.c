@@ -11,7 +11,8 @@
 enum { SEND = MSG_USER, SENT, STORE, STORED, FANOUT, FRAME, BALL, FLOOD, VISITS };
 enum { KIND_ROOM = 1, KIND_USER = 2 };
 
-static _Atomic uint64_t acked, fanned, balls, visited;
+static _Atomic uint64_t acked, fanned, balls, visited, at_port;
+static _Atomic bool port_held;
 static actor_ref_t port, hub, player[2];
 
 static void nap(void) {
@@ -76,6 +77,9 @@ static const actor_class_t room_class = {
 
 static void port_batch(actor_t *self, void *state, msg_t **m, size_t n) {
     (void)state;
+    at_port += n;
+    while (port_held)
+        nap();
     for (size_t i = 0; i < n; i++)
         actor_reply(self, m[i], ERR_OK, NULL);
 }
@@ -108,7 +112,7 @@ static const actor_class_t small_class = {
     .name = "small", .handle = hub_handle, .max_msgs = 2, .place = ACTOR_PINNED};
 
 static runtime_t *start(void) {
-    acked = fanned = balls = visited = 0;
+    acked = fanned = balls = visited = at_port = 0;
     runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 2, .seed = 1});
     runtime_kind(rt, KIND_ROOM, &room_class);
     port = actor_spawn(rt, NULL, &port_class, 0, -1, NULL);
@@ -185,6 +189,26 @@ SPEC("follows one message from the socket through room, port and back, and to th
     frame(rt, conn, 7);
     CHECK(wait_for(&acked, 4));
     CHECK_INT(trace_read(rt, trace + 1, h, 16, NULL), 0);
+    stop(rt);
+}
+
+SPEC("begins with what begins something, not with an answer to what was asked before") {
+    runtime_t *rt = start();
+    actor_ref_t conn = actor_spawn(rt, NULL, &conn_class, 5, 0, NULL);
+    port_held = true;
+    frame(rt, conn, 7);
+    CHECK(wait_for(&at_port, 1));
+    uint32_t trace = trace_start(rt, KIND_ROOM, 7, 1);
+    port_held = false;
+    CHECK(wait_for(&fanned, 1));
+    bool armed;
+    CHECK_INT(trace_seen(rt, trace, &armed), 0);
+    CHECK(armed);
+    frame(rt, conn, 7);
+    CHECK(wait_for(&fanned, 2));
+    trace_hop_t h[16];
+    CHECK(read_all(rt, trace, h, 16, 5) >= 5);
+    CHECK(is(&h[0], "conn", "room", SEND));
     stop(rt);
 }
 
