@@ -55,6 +55,7 @@ typedef struct chat_worker {
 typedef struct chat_draft {
     int64_t conversation, reply_to, type, file; /* file: types 2 to 5 */
     slice_t cid;
+    bool no_file; /* the sender may not read it, or there is none */
 } chat_draft_t;
 /* One that waits for what the store says of its file. */
 typedef struct chat_media {

@@ -14,27 +14,27 @@ static void ask(conn_t *c, int64_t user, int64_t file, uint32_t ms, uint32_t ver
     store_run(n->store, c->self, n->op_readable, &params, ms, verb, cookie);
 }
 
-/* The content goes to the worker's list; *type: 0 takes any. */
-static int read_answer(conn_t *c, const msg_t *m, int64_t *type, const char **fault) {
+/* The content goes to the worker's list; type 0 takes any. Without a file it is the conversation
+ * that refuses: it may be a repeat of a message that had one (PROTOCOL.md 9.2). */
+static int read_answer(conn_t *c, const msg_t *m, chat_draft_t *d) {
     store_rows_t rows;
     slice_t row;
     media_file_t file;
     buf_t *out = &chat_here(c->self)->list;
-    *fault = NULL;
     out->len = 0;
     if (m->err != ERR_OK)
         return m->err;
-    *fault = "file not found";
-    if (!store_rows_open(&rows, m) || !store_rows_next(&rows, &row))
-        return ERR_NOT_FOUND;
+    d->no_file = !store_rows_open(&rows, m) || !store_rows_next(&rows, &row);
+    if (d->no_file)
+        return ERR_OK;
     media_row(&row, &file);
-    if (value_next_int(&row) == 0)
-        return ERR_NOT_FOUND;
+    d->no_file = value_next_int(&row) == 0;
+    if (d->no_file)
+        return ERR_OK;
     int is = media_type(file.kind);
-    *fault = NULL;
-    if (*type && *type != is)
+    if (d->type && d->type != is)
         return ERR_UNSUPPORTED_TYPE;
-    *type = is;
+    d->type = is;
     media_content(&file, out);
     return ERR_OK;
 }
@@ -58,14 +58,13 @@ void media_frame(conn_t *c, const frame_in_t *f, const chat_draft_t *d) {
 
 void media_frame_row(conn_t *c, const msg_t *m) {
     chat_media_t *w = c->chat->media;
-    const char *fault;
     if (!w)
         return;
-    int err = read_answer(c, m, &w->draft.type, &fault);
+    int err = read_answer(c, m, &w->draft);
     if (err == ERR_OK)
         send_frame_draft(c, w->id, &w->draft);
     else
-        conn_error(c, w->id, err, fault, w->draft.cid, 0);
+        conn_error(c, w->id, err, NULL, w->draft.cid, 0);
     media_free(c->chat);
     conn_resume(c, PAUSE_FILE);
     chat_forget(c);
@@ -93,18 +92,17 @@ void media_http(conn_t *c, const chat_draft_t *d) {
 void media_http_row(conn_t *c, const msg_t *m) {
     chat_http_t *h = c->chat->http;
     char cid[64];
-    const char *fault;
     chat_draft_t d = {.conversation = h->conversation,
                       .reply_to = h->reply_to,
                       .type = h->content_type,
                       .cid = {cid, h->cid_len}};
     memcpy(cid, h->text, h->cid_len);
-    int err = read_answer(c, m, &d.type, &fault);
+    int err = read_answer(c, m, &d);
     if (err == ERR_OK) {
         send_http_draft(c, &d);
         return;
     }
-    conn_http_error(c, err, fault, 0);
+    conn_http_error(c, err, NULL, 0);
     http_done(c);
 }
 

@@ -119,11 +119,13 @@ static msg_t *send_message(conn_t *c, const chat_draft_t *d, int64_t user, slice
         .cid_len = (uint32_t)d->cid.len,
         .device_len = (uint32_t)device.len,
         .content_len = content->len,
+        .no_file = d->no_file,
     };
     char *at = mempcpy(s->bytes, d->cid.at, d->cid.len);
     if (device.len)
         at = mempcpy(at, device.at, device.len);
-    memcpy(at, content->at, content->len);
+    if (content->len)
+        memcpy(at, content->at, content->len);
     return m;
 }
 
@@ -300,7 +302,9 @@ static chat_http_t *note_http(conn_t *c, const chat_draft_t *d) {
     h->content_type = d->type;
     h->cid_len = (uint8_t)d->cid.len;
     h->content_len = content->len;
-    memcpy(mempcpy(h->text, d->cid.at, d->cid.len), content->at, content->len);
+    char *at = mempcpy(h->text, d->cid.at, d->cid.len);
+    if (content->len)
+        memcpy(at, content->at, content->len);
     return h;
 }
 

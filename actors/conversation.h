@@ -24,6 +24,7 @@ typedef struct conversation_send {
     uint64_t start_ns; /* when it arrived, for push_seconds */
     uint32_t content_type, cid_len, device_len, content_len;
     bool unruled; /* from the server itself: a member's, but past the send rules (call records) */
+    bool no_file; /* the file it names is not there: refused, unless it is a repeat */
     char bytes[];
 } conversation_send_t;
 /* Its answer. A repeat has what is stored; the message itself may have been recalled since. */

@@ -61,6 +61,8 @@ static int moderate(conv_t *c, const conversation_send_t *s, const member_fact_t
 /* ERR_OK or the code of the refusal. */
 static int judge(conv_t *c, const conversation_send_t *s, bool *by_all) {
     int64_t user = s->user, at = conv_member(c, user), now = actor_wall_ms(c->self), out;
+    if (s->no_file)
+        return ERR_NOT_FOUND;
     if (at < 0)
         return ERR_NOT_MEMBER;
     if (s->unruled)
@@ -76,6 +78,8 @@ static int judge(conv_t *c, const conversation_send_t *s, bool *by_all) {
 }
 
 static const char *refusal_text(const msg_t *m) {
+    if (send_of(m)->no_file)
+        return "file not found";
     switch (m->err) {
     case ERR_NOT_MEMBER:
         return "sender not in conversation";

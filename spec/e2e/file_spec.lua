@@ -368,8 +368,9 @@ describe("a file", function()
         assert.equal(401, n:api("GET", path).status)
         -- forwarded by its member to somebody else, as a message that names it
         local other = tom:chat(mia)
-        local r = tom:post("/api/messages", {conversation_id = other, client_msg_id = "fw", content_type = 2,
-            content = {image = {file_id = media.file_id, filename = "evil.exe", url = "http://x/"}}})
+        local message = {conversation_id = other, client_msg_id = "fw", content_type = 2,
+            content = {image = {file_id = media.file_id, filename = "evil.exe", url = "http://x/"}}}
+        local r = tom:post("/api/messages", message)
         assert.same({200, media}, {r.status, r.json.data.body.image})
         assert.same(200, read(mia))
         -- recalled there, and she may not any more; a member who leaves may not either
@@ -377,6 +378,14 @@ describe("a file", function()
         assert.same(NO, read(mia))
         assert.equal(200, tom:post("/api/conversations/" .. g .. "/leave").status)
         assert.same(NO, read(tom))
+        -- who may not read it any more sends it to nobody, but a repeat is one still (9.2)
+        local again, socket = tom:post("/api/messages", message), tom:socket("again")
+        assert.same({200, r.json.data.id, "recalled"}, {again.status, again.json.data.id, again.json.data.status})
+        assert.equal(r.json.data.id, socket:ask("message", message).data.message_id)
+        message.client_msg_id = "fw2"
+        assert.same(LOST, code(tom:post("/api/messages", message)))
+        assert.equal("file not found", socket:ask("message", message).data.error)
+        socket:close()
         assert.equal(200, lena:post("/api/messages/" .. item.id .. "/revoke").status)
         assert.same({200, {}}, {read(lena), lena:history(g)[1].body})
         -- a link given out before lives until its time
