@@ -1,6 +1,7 @@
 /* conversation_fake: a store in memory with one conversation, whose answers a spec can hold back or
  * spoil. */
 #pragma once
+#include "sched/look.h"
 #include "spec/actors/conversation_stage.h"
 
 enum { ROWS = 4096 };
@@ -496,6 +497,13 @@ static bool has_waiting(int64_t n) {
     for (const pending_t *p = waiting; p; p = p->next)
         n--;
     return n <= 0;
+}
+
+/* So many requests have come to the conversation and wait for their answer. */
+static bool has_kept(int64_t n) {
+    look_actor_t e;
+    look_query_t only = {.name = "conversation"};
+    return look_list(rt, &only, &e, 1, NULL) == 1 && e.open >= n;
 }
 
 static bool has_loads(int64_t n) {

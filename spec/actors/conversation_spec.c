@@ -198,6 +198,7 @@ SPEC("what nobody knows of is pushed although nothing else is sent") {
     for (int i = 0; i < 120; i++)
         n[i] = send_n(28, i);
     CHECK(wait_until(has_waiting, 1)); /* the facts */
+    CHECK(wait_until(has_kept, 120));
     store_go(true);
     CHECK(wait_until(has_waiting, 1)); /* the batch */
     port.load_err = ERR_BUSY;          /* and then the store is gone for a while */
