@@ -316,8 +316,10 @@ export class Connection {
     this.lost(error, reasons[code], wait);
   }
 
+  /** The login was ended: by another tab, which has told the store, or from elsewhere. */
   private async loggedOut(): Promise<void> {
     this.drop();
+    await this.session.load();
     await this.session.call('GET', '/api/users/me', { deadline: PROBE_MS }).catch(() => {});
     if (this.session.row?.login === this.login) await this.session.end('revoked', false);
     else this.now();
