@@ -107,9 +107,10 @@ void editor_prompt(editor_t *e, const char *prompt, bool hidden, buf_t *out) {
 /* --- the line --- */
 
 static uint32_t forth(const editor_t *e, uint32_t at) {
-    while (at < e->len && (e->line[++at] & 0xc0) == 0x80 && at < e->len)
-        continue;
-    return at < e->len ? at : e->len;
+    at += at < e->len;
+    while (at < e->len && (e->line[at] & 0xc0) == 0x80)
+        at++;
+    return at;
 }
 
 static void cut(editor_t *e, uint32_t from, uint32_t to) {

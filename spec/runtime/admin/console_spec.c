@@ -409,6 +409,20 @@ SPEC("editor: keys, history and characters of several bytes") {
     CHECK(one && two && three && hidden);
 }
 
+SPEC("editor: the cursor goes to the end of a full line and no further") {
+    editor_t *e = editor_new();
+    buf_t out = {0};
+    editor_terminal(e, true, 60);
+    editor_prompt(e, "> ", false, &out);
+    for (int i = 0; i < CONSOLE_LINE; i++)
+        typed(e, "x", &out);
+    typed(e, "\x1b[D\x1b[C\x1b[C\x7f\n", &out);
+    size_t left = editor_text(e).len;
+    editor_free(e);
+    buf_free(&out);
+    CHECK_INT(left, CONSOLE_LINE - 1);
+}
+
 /* CPU time of the thread for so many keys. */
 static uint64_t keys_ns(editor_t *e, int keys) {
     buf_t out = {0};
