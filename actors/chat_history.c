@@ -144,21 +144,5 @@ void chat_http_message(conn_t *c) {
 }
 
 void message_row(conn_t *c, const msg_t *m) {
-    store_rows_t rows;
-    slice_t row;
-    message_row_t message;
-    if (m->err != ERR_OK) {
-        http_refused(c, m);
-        return;
-    }
-    if (store_rows_open(&rows, m) && store_rows_next(&rows, &row)) {
-        buf_t *out = &chat_here(c->self)->out;
-        out->len = 0;
-        chat_row(&row, &message);
-        message_item_json(out, &message);
-        conn_http_ok(c, buf_slice(out), CHAT_NONE);
-    } else {
-        conn_http_error(c, ERR_NOT_FOUND, "message not found", 0);
-    }
-    http_done(c);
+    http_message_row(c, m, ERR_NOT_FOUND, "message not found");
 }

@@ -36,6 +36,29 @@ void http_refused(conn_t *c, const msg_t *m) {
     http_done(c);
 }
 
+void http_message(conn_t *c, const message_row_t *row) {
+    buf_t *b = &chat_here(c->self)->out;
+    b->len = 0;
+    message_item_json(b, row);
+    conn_http_ok(c, buf_slice(b), CHAT_NONE);
+    http_done(c);
+}
+
+void http_message_row(conn_t *c, const msg_t *m, int err, const char *fault) {
+    store_rows_t rows;
+    slice_t row;
+    message_row_t message;
+    if (m->err != ERR_OK) {
+        http_refused(c, m);
+    } else if (!store_rows_open(&rows, m) || !store_rows_next(&rows, &row)) {
+        conn_http_error(c, err, fault, 0);
+        http_done(c);
+    } else {
+        chat_row(&row, &message);
+        http_message(c, &message);
+    }
+}
+
 json_at_t http_object(conn_t *c) {
     json_doc_t *doc = conn_doc(c);
     buf_t *body = &c->http->body;

@@ -237,6 +237,9 @@ void http_done(conn_t *c); /* answered */
 void http_forget(chat_t *ch);
 /* The conversation's error as the answer. */
 void http_refused(conn_t *c, const msg_t *m);
+void http_message(conn_t *c, const message_row_t *row); /* answers with a MessageItem */
+/* The same with what the store's answer holds; err and fault when it holds none. */
+void http_message_row(conn_t *c, const msg_t *m, int err, const char *fault);
 /* The whole body as an object in the worker's document; 0: it is none. */
 json_at_t http_object(conn_t *c);
 uint32_t http_timeout(const conn_t *c);

@@ -24,11 +24,10 @@ static int read_answer(conn_t *c, const msg_t *m, chat_draft_t *d) {
     out->len = 0;
     if (m->err != ERR_OK)
         return m->err;
-    d->no_file = !store_rows_open(&rows, m) || !store_rows_next(&rows, &row);
-    if (d->no_file)
-        return ERR_OK;
-    media_row(&row, &file);
-    d->no_file = value_next_int(&row) == 0;
+    bool there = store_rows_open(&rows, m) && store_rows_next(&rows, &row);
+    if (there)
+        media_row(&row, &file);
+    d->no_file = !there || value_next_int(&row) == 0;
     if (d->no_file)
         return ERR_OK;
     int is = media_type(file.kind);

@@ -330,14 +330,6 @@ void chat_http_send(conn_t *c) {
         send_http_draft(c, &d);
 }
 
-static void answer_message(conn_t *c, const message_row_t *row) {
-    buf_t *b = &chat_here(c->self)->out;
-    b->len = 0;
-    message_item_json(b, row);
-    conn_http_ok(c, buf_slice(b), CHAT_NONE);
-    http_done(c);
-}
-
 /* The device of the request has this message; its socket, if it has one, learns it by the
  * fan-out. */
 static void ack_own(conn_t *c, const chat_http_t *h, int64_t seq) {
@@ -384,20 +376,9 @@ void send_http_answer(conn_t *c, const msg_t *m) {
                          .content_type = (uint32_t)h->content_type,
                          .client_msg_id = {h->text, h->cid_len},
                          .content = {h->text + h->cid_len, h->content_len}};
-    answer_message(c, &row);
+    http_message(c, &row);
 }
 
 void send_http_row(conn_t *c, const msg_t *m) {
-    store_rows_t rows;
-    slice_t row;
-    message_row_t message;
-    if (m->err != ERR_OK) {
-        http_refused(c, m);
-    } else if (!store_rows_open(&rows, m) || !store_rows_next(&rows, &row)) {
-        conn_http_error(c, ERR_INTERNAL, NULL, 0);
-        http_done(c);
-    } else {
-        chat_row(&row, &message);
-        answer_message(c, &message);
-    }
+    http_message_row(c, m, ERR_INTERNAL, NULL);
 }

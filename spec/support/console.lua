@@ -28,6 +28,14 @@ end
 
 function console:send(bytes) return self.sock:send(bytes) end
 
+-- What comes next goes to the buffer. false and why when the socket ends ("end") or nothing comes until then.
+local function more(self, till)
+    local bytes, why = self.sock:recv(65536, math.max(1, till - P.now()))
+    if bytes == "" or not bytes then return false, bytes and "end" or why end
+    self.buf = self.buf .. bytes
+    return true
+end
+
 --- Reads until `text` (plain) has come: what came up to its end; nil when the socket ends or nothing comes for ms.
 function console:expect(text, ms)
     local till = P.now() + (ms or 20000) * node.slow
@@ -38,9 +46,7 @@ function console:expect(text, ms)
             self.buf = self.buf:sub(e + 1)
             return got
         end
-        local bytes = self.sock:recv(65536, math.max(1, till - P.now()))
-        if not bytes or bytes == "" then return nil, self.buf end
-        self.buf = self.buf .. bytes
+        if not more(self, till) then return nil, self.buf end
     end
 end
 
@@ -51,9 +57,7 @@ function console:either(...)
         for _, text in ipairs {...} do
             if self.buf:find(text, 1, true) then return self:expect(text), text end
         end
-        local bytes = self.sock:recv(65536, math.max(1, till - P.now()))
-        if not bytes or bytes == "" then return nil, self.buf end
-        self.buf = self.buf .. bytes
+        if not more(self, till) then return nil, self.buf end
     end
 end
 
@@ -61,10 +65,9 @@ end
 function console:rest(ms)
     local till = P.now() + (ms or 20000) * node.slow
     while true do
-        local bytes, why = self.sock:recv(65536, math.max(1, till - P.now()))
-        if bytes == "" or (not bytes and why ~= "timeout") then return self.buf end
-        if not bytes then return nil, self.buf end
-        self.buf = self.buf .. bytes
+        local came, why = more(self, till)
+        if not came and why == "timeout" then return nil, self.buf end
+        if not came then return self.buf end
     end
 end
 

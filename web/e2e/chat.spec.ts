@@ -1,22 +1,13 @@
 import { expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
-import type { Person } from './support/person';
+import { pair as pairIn } from './support/files';
 import { ChatPage } from './support/pages';
 import { scene } from './support/scene';
 
 const world = scene();
 
 /** Two people who are signed in, look at their chat, and are on each other's list. */
-async function pair(): Promise<[Person, Person, number]> {
-  const lena = await world.person('lena');
-  const tom = await world.person('tom');
-  await lena.account.befriend(tom.account);
-  const id = await lena.account.chat(tom.account);
-  await lena.page.goto(`/chat/${id}`);
-  await tom.page.goto(`/chat/${id}`);
-  await Promise.all([lena.chat.input.waitFor(), tom.chat.input.waitFor()]);
-  return [lena, tom, id];
-}
+const pair = () => pairIn(world);
 
 it('carries messages both ways, each once, in one order for both', async () => {
   const [lena, tom] = await pair();
