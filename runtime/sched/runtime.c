@@ -361,25 +361,24 @@ int64_t runtime_wall_ms(const runtime_t *rt) {
     return w ? w->wall_ms : rt->conf.wall_ms(rt->conf.arg);
 }
 
+static void add_counts(runtime_counts_t *out, const counts_t *counts) {
+    counts_t *c = (counts_t *)counts;
+    out->sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
+    out->received += atomic_load_explicit(&c->received, memory_order_relaxed);
+    out->refused += atomic_load_explicit(&c->refused, memory_order_relaxed);
+    out->dead += atomic_load_explicit(&c->dead, memory_order_relaxed);
+    out->stolen += atomic_load_explicit(&c->stolen, memory_order_relaxed);
+    out->wakes += atomic_load_explicit(&c->wakes, memory_order_relaxed);
+}
+
 void runtime_counts(const runtime_t *rt, runtime_counts_t *out) {
     *out = (runtime_counts_t){0};
-    const counts_t *all[] = {&rt->foreign};
-    for (uint32_t i = 0; i <= rt->worker_count; i++) {
-        counts_t *c = (counts_t *)(i ? &rt->workers[i - 1]->counts : all[0]);
-        out->sent += atomic_load_explicit(&c->sent, memory_order_relaxed);
-        out->received += atomic_load_explicit(&c->received, memory_order_relaxed);
-        out->refused += atomic_load_explicit(&c->refused, memory_order_relaxed);
-        out->dead += atomic_load_explicit(&c->dead, memory_order_relaxed);
-        out->stolen += atomic_load_explicit(&c->stolen, memory_order_relaxed);
-        out->wakes += atomic_load_explicit(&c->wakes, memory_order_relaxed);
-    }
+    add_counts(out, &rt->foreign);
+    for (uint32_t i = 0; i < rt->worker_count; i++)
+        add_counts(out, &rt->workers[i]->counts);
     pthread_mutex_lock(&((runtime_t *)rt)->lock);
-    for (worker_t *t = rt->threads; t; t = t->next_thread) {
-        out->sent += atomic_load_explicit(&t->counts.sent, memory_order_relaxed);
-        out->received += atomic_load_explicit(&t->counts.received, memory_order_relaxed);
-        out->refused += atomic_load_explicit(&t->counts.refused, memory_order_relaxed);
-        out->dead += atomic_load_explicit(&t->counts.dead, memory_order_relaxed);
-    }
+    for (worker_t *t = rt->threads; t; t = t->next_thread)
+        add_counts(out, &t->counts);
     out->actors = rt->live;
     out->slot_bytes = (uint64_t)rt->slots_made * sizeof(actor_t);
     pthread_mutex_unlock(&((runtime_t *)rt)->lock);

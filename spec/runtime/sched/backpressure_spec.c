@@ -3,8 +3,7 @@
 #include "base/err.h"
 #include "base/pool.h"
 #include "sched/look.h"
-#include "spec/spec.h"
-#include "wait.h"
+#include "spec/wait.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -88,9 +87,7 @@ SPEC("a flood of a stalled actor or port costs its cap and no more; each refusal
         runtime_start(rt);
         actor_ref_t to = actor_spawn(rt, NULL, classes[i], 0, -1, NULL);
         runtime_send(rt, to, msg_new(BLOCK, 0));
-        for (int k = 0; k < 5000 && !inside; k++)
-            nap();
-        CHECK(inside);
+        UNTIL(inside);
         CHECK(flood(rt, to, 0, 250000) < 400 * 1024); /* 1,000 messages of 96 bytes, caches */
         CHECK(full >= 500000 - 1000);
         uint64_t refused = full;
@@ -108,7 +105,7 @@ SPEC("a flood of a stalled actor or port costs its cap and no more; each refusal
         CHECK(look_law_at_rest(rt, 30000, &law));
         CHECK_INT(seen, 600000 - full);
         CHECK_INT(runtime_send(rt, to, msg_new(SAY, 0)), ERR_OK);
-        runtime_stop(rt, 2000);
+        runtime_stop(rt, 30000);
         runtime_free(rt);
     }
 }
@@ -120,14 +117,13 @@ SPEC("a flood of large messages is bounded by bytes") {
     runtime_start(rt);
     actor_ref_t to = actor_spawn(rt, NULL, &stalled, 0, -1, NULL);
     runtime_send(rt, to, msg_new(BLOCK, 0));
-    for (int k = 0; k < 5000 && !inside; k++)
-        nap();
+    UNTIL(inside);
     CHECK(flood(rt, to, 65536 - 4096, 1000) < 2 << 20);
     CHECK(full >= 2000 - 18);
     gate_open = true;
     look_law_t law;
     CHECK(look_law_at_rest(rt, 30000, &law));
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
 }
 
@@ -148,7 +144,7 @@ SPEC("two actors that play wake no other worker: fewer than one wake-up in a tho
     printf("%llu wake-ups for %d messages\n", (unsigned long long)(after.wakes - before.wakes),
            BALLS);
     CHECK((after.wakes - before.wakes) * 1000 < BALLS);
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
 }
 

@@ -2,20 +2,12 @@
  * requests left behind goes without mixing up answers. */
 #include "base/err.h"
 #include "sched/runtime.h"
-#include "spec/spec.h"
-#include <stdatomic.h>
-#include <time.h>
+#include "spec/wait.h"
 
 enum { HOLD = MSG_USER, LET_GO, TICK, GO, KEEP, ANSWER, ANSWERED };
 
 static _Atomic uint64_t asked, handled, begun, ended, ticks, answers, answer_cookie;
 static _Atomic int answer_err;
-
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 10000 && atomic_load(what) < least; i++)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    return atomic_load(what) >= least;
-}
 
 static int note_begin(actor_t *self, void *state, const void *arg) {
     (void)self, (void)state, (void)arg;
@@ -77,7 +69,7 @@ SPEC("asks an actor with idle_lazily after its turns only, and lets it go once i
     CHECK_INT(runtime_send_key(rt, 1, 7, msg_new(HOLD, 0)), ERR_OK);
     CHECK(wait_for(&begun, 2));
     CHECK_INT(ended, 1);
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
 }
 
@@ -170,7 +162,7 @@ SPEC(
     CHECK_INT(more_rung, ROUNDS * MORE_TIMERS);
     CHECK(left_elsewhere > 0);
     CHECK(wait_for(&ticks, ticks + 10));
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
 }
 
@@ -230,7 +222,7 @@ SPEC("keeps an answer to a forgotten request from a younger one, also after acto
         actor_ref_t next = actor_spawn(rt, NULL, &keeper, 0, 0, NULL);
         to = next;
     }
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
     CHECK_INT(answers, 2);
 }

@@ -4,9 +4,7 @@
 #include "base/err.h"
 #include "sched/look.h"
 #include "sched/trace.h"
-#include "spec/spec.h"
-#include <stdatomic.h>
-#include <time.h>
+#include "spec/wait.h"
 
 enum { SEND = MSG_USER, SENT, STORE, STORED, FANOUT, FRAME, BALL, FLOOD, VISITS };
 enum { KIND_ROOM = 1, KIND_USER = 2 };
@@ -14,16 +12,6 @@ enum { KIND_ROOM = 1, KIND_USER = 2 };
 static _Atomic uint64_t acked, fanned, balls, visited, at_port;
 static _Atomic bool port_held;
 static actor_ref_t port, hub, player[2];
-
-static void nap(void) {
-    nanosleep(&(struct timespec){0, 1000000}, NULL);
-}
-
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 10000 && atomic_load(what) < least; i++)
-        nap();
-    return atomic_load(what) >= least;
-}
 
 /* A socket's actor: a frame from outside becomes a request to the room. */
 static void conn_handle(actor_t *self, void *state, msg_t *m) {
@@ -122,7 +110,7 @@ static runtime_t *start(void) {
 }
 
 static void stop(runtime_t *rt) {
-    runtime_stop(rt, 2000);
+    runtime_stop(rt, 30000);
     runtime_free(rt);
 }
 
@@ -143,7 +131,7 @@ static bool is(const trace_hop_t *h, const char *from, const char *to, uint32_t 
 /* All of its hops have been handled. */
 static size_t read_all(runtime_t *rt, uint32_t trace, trace_hop_t *h, size_t room, size_t least) {
     size_t n = 0;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < WAIT_MS; i++) {
         n = trace_read(rt, trace, h, room, NULL);
         bool over = n >= least;
         for (size_t k = 0; k < n; k++)
@@ -294,7 +282,7 @@ SPEC("tells which message was refused and why") {
     trace_hop_t h[16];
     look_law_t law;
     size_t n = 0;
-    for (int i = 0; i < 2000 && n < 9; i++, nap())
+    for (int i = 0; i < WAIT_MS && n < 9; i++, nap())
         n = trace_read(rt, trace, h, 16, NULL);
     CHECK(look_law_at_rest(rt, 30000, &law));
     CHECK_INT(trace_read(rt, trace, h, 16, NULL), 9);

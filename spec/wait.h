@@ -1,0 +1,39 @@
+/* wait: how the specs wait for what other threads do. A bound is there to end a spec that waits in
+ * vain, not to measure: it holds a sanitizer's time and that of a machine that stood still. */
+#pragma once
+#include "spec/spec.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+enum { WAIT_MS = 60000 };
+
+static inline void nap(void) {
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
+/* Does the count come to `least`? */
+__attribute__((unused)) static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
+    for (int i = 0; i < WAIT_MS && atomic_load(what) < least; i++)
+        nap();
+    if (atomic_load(what) < least)
+        printf("waited in vain: %llu of %llu\n", (unsigned long long)atomic_load(what),
+               (unsigned long long)least);
+    return atomic_load(what) >= least;
+}
+
+/* A CHECK of what becomes true soon; `cond` is not looked at again once it was true. It has to
+ * become true by itself: that something else was seen does not say that this has happened too, if
+ * another thread does both. */
+#define UNTIL(cond)                                                                                \
+    do {                                                                                           \
+        bool spec_so = false;                                                                      \
+        for (int spec_i = 0; spec_i < WAIT_MS && !(spec_so = (cond)); spec_i++)                    \
+            nap();                                                                                 \
+        if (!spec_so)                                                                              \
+            printf("%s:%d: did not become so: %s\n", __FILE__, __LINE__, #cond);                   \
+        spec_failed |= !spec_so;                                                                   \
+        if (!spec_so)                                                                              \
+            return;                                                                                \
+    } while (0)
