@@ -206,9 +206,7 @@ SPEC("an upload that nobody has touched for too long is tidied away, and no othe
         stage->dir, stage->dir, stage->dir, stage->dir, stage->dir);
     CHECK_INT(system(path), 0);
     CHECK(store_up());
-    for (int i = 0; exists("open/5") && i < 2000; i++)
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
-    CHECK(!exists("open/5"));
+    UNTIL(!exists("open/5"));
     CHECK(exists("open/6/data"));
     store_down();
 }
@@ -221,11 +219,8 @@ SPEC("a writer without a byte for long is given up, and its place is free") {
     CHECK(store_up());
     CHECK_INT(open_writer(&cat, 0, &writer), ERR_OK);
     blob_object_t o = {.id = 8, .size = 10, .type = {"a/b", 3}};
-    int err = ERR_FULL;
-    for (int i = 0; err == ERR_FULL && i < 2000; i++) {
-        err = open_writer(&o, 0, &other);
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
-    }
+    int err;
+    UNTIL((err = open_writer(&o, 0, &other)) != ERR_FULL);
     CHECK_INT(err, ERR_OK);
     CHECK_INT(write_some(&cat, writer, SLICE("x")), ERR_GONE);
     store_down();
@@ -258,13 +253,8 @@ SPEC("with less room on the disk than files.min_free nobody may write") {
     stage_new();
     stage_set("files.min_free", "1024GiB");
     CHECK(store_up());
-    int err = ERR_OK;
-    for (int i = 0; err == ERR_OK && i < 2000;
-         i++) { /* it is looked at once a minute, and at start */
-        blob_object_t o = {.id = 100 + i, .size = 10, .type = {"a/b", 3}};
-        err = open_writer(&o, 0, &writer);
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
-    }
+    int err; /* the room is looked at once a minute, and at start */
+    UNTIL((err = open_writer(&cat, 0, &writer)) != ERR_OK);
     CHECK_INT(err, ERR_BUSY);
     store_down();
 }

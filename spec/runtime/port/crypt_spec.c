@@ -11,7 +11,7 @@ static _Atomic int working;
 static void may_hold(void) {
     working++;
     while (held)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        nap();
 }
 
 typedef int (*pwhash_t)(unsigned char *const, unsigned long long, const char *const,
@@ -169,7 +169,7 @@ SPEC("over its queue it says busy at once; what waits past its deadline is not d
     held = true;
     cookies[0] = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
     while (working < 1)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        nap();
     cookies[1] = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
     cookies[2] = ask((call_t){.password = SLICE("p"), .timeout_ms = 10});
     cookies[3] = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
@@ -193,7 +193,7 @@ SPEC("what the runtime answers at its deadline leaves the queue too") {
         int before = working;
         uint64_t first = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
         while (working == before)
-            nanosleep(&(struct timespec){0, 1000000}, NULL);
+            nap();
         uint64_t late = ask((call_t){.password = SLICE("p"), .timeout_ms = 10});
         CHECK_INT(stage_answer(late)->err, ERR_TIMEOUT);
         held = false;
@@ -212,7 +212,7 @@ SPEC("threads share the work") {
     for (int i = 0; i < 3; i++)
         cookies[i] = ask((call_t){.password = SLICE("p"), .timeout_ms = 60000});
     while (working < 3)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        nap();
     held = false;
     for (int i = 0; i < 3; i++)
         CHECK_INT(stage_answer(cookies[i])->err, ERR_OK);

@@ -13,7 +13,7 @@ __attribute__((unused)) static const char *path_of(const char *name) {
 
 __attribute__((unused)) static void until(const _Atomic int *what, int least) {
     while (*what < least)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+        nap();
 }
 
 __attribute__((unused)) static bool sqlite_up(void) {

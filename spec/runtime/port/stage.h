@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "sched/runtime.h"
-#include "spec/spec.h"
+#include "spec/wait.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
@@ -39,6 +39,7 @@ typedef struct stage {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     uint32_t answers_used, answered, event_count;
+    uint64_t marks[2]; /* set, come to */
     stage_answer_t answers[STAGE_ANSWERS];
     stage_event_t events[STAGE_ANSWERS];
 } stage_t;
@@ -117,7 +118,7 @@ static void stage_start(void) {
 
 /* Ends the runtime; ports are closed afterwards, then stage_free. */
 static void stage_stop(void) {
-    runtime_stop(stage->rt, 5000);
+    runtime_stop(stage->rt, 30000);
 }
 
 static void stage_clear(void) {
@@ -146,6 +147,14 @@ static void stage_do(int who, stage_fn_t fn, void *arg) {
     runtime_send(stage->rt, stage->callers[who], msg_of(STAGE_DO, &d, sizeof d));
 }
 
+static void stage_mark(actor_t *self, void *arg) {
+    (void)self, (void)arg;
+    pthread_mutex_lock(&stage->lock);
+    stage->marks[1]++;
+    pthread_cond_broadcast(&stage->changed);
+    pthread_mutex_unlock(&stage->lock);
+}
+
 static uint64_t stage_cookie(void) {
     pthread_mutex_lock(&stage->lock);
     uint64_t n = stage->answers_used++;
@@ -166,6 +175,16 @@ static bool stage_wait_while(bool (*waits)(uint64_t n), uint64_t n) {
     bool ok = !waits(n);
     pthread_mutex_unlock(&stage->lock);
     return ok;
+}
+
+static bool stage_behind(uint64_t mark) {
+    return stage->marks[1] < mark;
+}
+
+/* Waits until caller number `who` has done all that it was told: what it sent has been sent. */
+__attribute__((unused)) static bool stage_done(int who) {
+    stage_do(who, stage_mark, NULL);
+    return stage_wait_while(stage_behind, ++stage->marks[0]);
 }
 
 static bool stage_no_answer(uint64_t n) {

@@ -15,6 +15,7 @@ SPEC("answers nobody before the commit is synced, then all of the group") {
         snprintf(id, sizeof id, "m%d", i);
         cookies[i] = say(0, 2, i + 1, id);
     }
+    CHECK(stage_done(0)); /* they wait for the writer now */
     CHECK(!stage->answers[first].there);
     fault.sync_waits = false;
     CHECK_INT(stage_answer(first)->err, ERR_OK);
@@ -57,6 +58,7 @@ SPEC("on a full disk the whole group fails, nothing of it is stored, and it work
         cookies[i] = say(0, 1, i + 3, id);
     }
     uint64_t user = ask("user_create", "ttti", "ann", "", "", (int64_t)1);
+    CHECK(stage_done(0));
     fault.full = true;
     fault.sync_waits = false;
     CHECK_INT(stage_answer(before)->err, ERR_OK); /* its pages were written before */
@@ -94,6 +96,7 @@ SPEC("full in the middle of a transaction: those done before in it are told that
     uint64_t small = say(0, 1, 2, "b"); /* would fit */
     uint64_t big = ask_for(0, 0, "user_create", params_of("ttti", text, "", "", (int64_t)1));
     uint64_t behind = say(0, 1, 3, "c");
+    CHECK(stage_done(0));
     fault.sync_waits = false;
     CHECK_INT(stage_answer(first)->err, ERR_OK);
     CHECK_INT(stage_answer(small)->err, ERR_IO);

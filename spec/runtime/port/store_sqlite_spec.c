@@ -94,6 +94,7 @@ SPEC("a stale append whose first rows fitted is taken back whole, and only it") 
     add_item(a, 1, "fits", 1000);
     add_item(a, 1, "does not", 1000);
     uint64_t stale = append_ask(0, a), behind = say(0, 6, 2, "b");
+    CHECK(stage_done(0));
     fault.sync_waits = false;
     CHECK_INT(stage_answer(first)->err, ERR_OK);
     CHECK_INT(stage_answer(stale)->err, ERR_STALE);

@@ -2,9 +2,6 @@
  * commit means, not what others see, not what a failing disk does. */
 #include "fault_vfs.h"
 #include "port/store_sqlite_vfs.h"
-#include "spec/spec.h"
-#include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 static char dir[64], path[80];
