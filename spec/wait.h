@@ -13,27 +13,37 @@ static inline void nap(void) {
     nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-/* Does the count come to `least`? */
-__attribute__((unused)) static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < WAIT_MS && atomic_load(what) < least; i++)
-        nap();
-    if (atomic_load(what) < least)
-        printf("waited in vain: %llu of %llu\n", (unsigned long long)atomic_load(what),
-               (unsigned long long)least);
-    return atomic_load(what) >= least;
-}
-
-/* A CHECK of what becomes true soon; `cond` is not looked at again once it was true. It has to
- * become true by itself: that something else was seen does not say that this has happened too, if
- * another thread does both. */
-#define UNTIL(cond)                                                                                \
-    do {                                                                                           \
+/* Does it become so? It is not looked at again once it was true. */
+#define COMES(cond)                                                                                \
+    __extension__({                                                                                \
         bool spec_so = false;                                                                      \
         for (int spec_i = 0; spec_i < WAIT_MS && !(spec_so = (cond)); spec_i++)                    \
             nap();                                                                                 \
-        if (!spec_so)                                                                              \
+        spec_so;                                                                                   \
+    })
+
+/* Does the count come to `least`? */
+__attribute__((unused)) static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
+    if (COMES(atomic_load(what) >= least))
+        return true;
+    printf("waited in vain: %llu of %llu\n", (unsigned long long)atomic_load(what),
+           (unsigned long long)least);
+    return false;
+}
+
+/* A CHECK of what becomes true soon. It has to become true by itself: that something else was seen
+ * does not say that this has happened too, if another thread does both. */
+#define UNTIL(cond)                                                                                \
+    do {                                                                                           \
+        if (!COMES(cond)) {                                                                        \
             printf("%s:%d: did not become so: %s\n", __FILE__, __LINE__, #cond);                   \
-        spec_failed |= !spec_so;                                                                   \
-        if (!spec_so)                                                                              \
+            spec_failed = true;                                                                    \
             return;                                                                                \
+        }                                                                                          \
+    } while (0)
+/* The same of two numbers: a miss tells both. */
+#define UNTIL_INT(got, want)                                                                       \
+    do {                                                                                           \
+        (void)COMES((long long)(got) == (long long)(want));                                        \
+        CHECK_INT(got, want);                                                                      \
     } while (0)
