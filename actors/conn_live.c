@@ -64,18 +64,23 @@ static uint64_t check_token(conn_t *c, const edge_t *e, uint64_t now) {
     return now + (uint64_t)wait * MS;
 }
 
+/* Since `sign` there was nothing for ms in which this worker pinged, read and wrote. */
+static bool silent_for(const conn_t *c, uint64_t sign, uint32_t ms, uint64_t now) {
+    uint64_t awake = edge_at(c)->awake_ns, since = sign > awake ? sign : awake;
+    return now > since && now - since >= ms * MS;
+}
+
 static bool is_dead(conn_t *c, const edge_t *e, const net_life_t *life, uint64_t now) {
     uint64_t sign = life->last_recv_ns > life->last_ack_ns ? life->last_recv_ns : life->last_ack_ns;
     if (life->zero_window ? life->probes >= 2 : true)
-        if (now - sign >= e->dead_ms * MS && now > sign)
+        if (silent_for(c, sign, e->dead_ms, now))
             return true;
-    return e->pong_ms && !c->open_mode && now > life->last_recv_ns &&
-           now - life->last_recv_ns >= e->pong_ms * MS;
+    return e->pong_ms && !c->open_mode && silent_for(c, life->last_recv_ns, e->pong_ms, now);
 }
 
-static bool is_slow(const edge_t *e, const net_life_t *life, uint32_t queued, uint64_t now) {
-    return queued > e->queue_soft && now > life->last_moved_ns &&
-           now - life->last_moved_ns >= e->slow_ms * MS;
+static bool is_slow(const conn_t *c, const edge_t *e, const net_life_t *life, uint32_t queued,
+                    uint64_t now) {
+    return queued > e->queue_soft && silent_for(c, life->last_moved_ns, e->slow_ms, now);
 }
 
 /* Asks the kernel only about sockets from which nothing was heard since the last visits, or with a
@@ -96,7 +101,7 @@ static void check_peer(conn_t *c, const edge_t *e, uint64_t now) {
     net_life(c->net, &life);
     if (is_dead(c, e, &life, now))
         net_abort(c->net);
-    else if (is_slow(e, &life, queued, now))
+    else if (is_slow(c, e, &life, queued, now))
         conn_close(c, 4003);
 }
 
@@ -151,8 +156,18 @@ static void drain_some(edge_worker_t *w) {
     }
 }
 
+/* A worker that did not run (a machine that was suspended, a neighbour that took the CPU) neither
+ * pinged nor read: nobody is dead or slow for what was silent meanwhile. */
+static void note_hole(edge_worker_t *w, uint64_t now) {
+    uint64_t most = (w->edge->dead_ms / 4 + w->edge->sweep_ms) * MS;
+    if (w->swept_ns && now - w->swept_ns > most)
+        w->awake_ns = now;
+    w->swept_ns = now;
+}
+
 static void sweep(actor_t *self, edge_worker_t *w) {
     uint64_t now = actor_now_ns(self);
+    note_hole(w, now);
     media_clock(actor_wall_ms(self));
     /* backwards: a removed one is replaced by the last, which was seen already */
     for (uint32_t i = w->live_count; i-- > 0;)

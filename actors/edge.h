@@ -72,6 +72,7 @@ typedef struct edge_worker {
     live_slot_t *live;
     uint32_t live_count, live_cap;
     uint32_t drain_total, drain_left; /* sockets at the start of the drain, sweeps to come */
+    uint64_t swept_ns, awake_ns;      /* the last sweep; the one after the last hole in them */
     _Atomic uint64_t
         http[ROUTE_STATS][STATUS_STATS]; /* written by this worker, read by the metrics page */
 } edge_worker_t;

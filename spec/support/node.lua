@@ -137,8 +137,11 @@ function person:socket(device, opt)
     local c, status, _, body = ws.open(address, ("/ws?token=%s&device_id=%s%s"):format(self.token, device or "d1",
         opt.query or ""), opt)
     if not c then return nil, status, body end
-    c.welcome = assert(c:next())
-    return c
+    local why
+    c.welcome, why = c:next()
+    if c.welcome then return c end
+    c:close()
+    return nil, 101, why -- it has ended again
 end
 
 --- The single chat with another person: its id.
