@@ -26,7 +26,7 @@ describe("calls in a race", function()
         local id = call(l1, tom).call_id
         for _, c in ipairs {t1, t2} do
             local m
-            repeat m = assert(c:push("signaling", 5000 * node.slow)) until m.data.call_id == id
+            repeat m = assert(c:push("signaling", 20000 * node.slow)) until m.data.call_id == id
             assert.equal("incoming_call", m.data.action)
         end
         return id
@@ -47,7 +47,7 @@ describe("calls in a race", function()
         local function take(m)
             if m.data.call_id == id then got[#got + 1] = m.data.action .. (m.data.payload.reason and " " .. m.data.payload.reason or "") end
         end
-        while #got < #want do take(assert(c:push("signaling", 5000 * node.slow), "not told: " .. want[#got + 1])) end
+        while #got < #want do take(assert(c:push("signaling", 20000 * node.slow), "not told: " .. want[#got + 1])) end
         assert.equal("pong", c:ask("ping").type)
         for _, m in ipairs(c.kept) do
             if m.type == "signaling" then take(m) end
@@ -248,7 +248,7 @@ describe("calls in a race", function()
         local got = 0
         local m
         repeat
-            m = assert(t1:push("signaling", 10000 * node.slow)).data
+            m = assert(t1:push("signaling", 20000 * node.slow)).data
             if m.action == "ice_candidate" then
                 got = got + 1
                 assert.equal("c" .. got, m.payload.candidate)

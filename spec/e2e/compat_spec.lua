@@ -104,7 +104,8 @@ describe("the reference web client", function()
             assert.same({"GET /api/conversations", "GET /api/contacts", "GET /api/presence?user_ids=" .. other:id()}, called(page))
             assert.same({other:id(), true}, {page.contacts[1].id, page.online[other:id()]})
         end
-        assert.truthy(tom.ignored.contact_request and lena.ignored.contact_update) -- newer than it: ignored
+        tom:wait(function() return tom.ignored.contact_request end) -- newer than it: ignored
+        lena:wait(function() return lena.ignored.contact_update end)
     end)
 
     it("opens a chat, sends texts, and shows each once on both pages", function()
@@ -274,8 +275,8 @@ describe("the reference web client", function()
             second:connect()
             second.call = {id = "one of its own"} -- what it believes
             ring()
-            second:settle() -- it has said busy; and has got the answer, at the latest behind the next pong
-            second:settle()
+            second:wait(function() return second.said_busy end)
+            second:wait(function() return second.answers[second.said_busy] end)
             assert(tom:accept())
             lena:wait(function() return lena.call.state == "accepted" end)
             second:settle()
@@ -339,7 +340,6 @@ describe("the reference web client", function()
         end)
 
         it("also when the node was killed and is started again", function()
-            n.conf["http.listen"] = n.http_address
             local before = #tom:shown(chat)
             assert(lena:send_text(chat, "before the crash"))
             n:crash()
@@ -396,7 +396,7 @@ end)
 
 describe("the reference web client and its login", function()
     local n, lena
-    local life = 2 * node.slow
+    local life = node.slow > 1 and 10 or 5
     setup(function()
         n = start {["auth.access_ttl"] = life .. "s"}
         lena = web.new(n)

@@ -20,9 +20,9 @@ function calls.call(c, callee, opt)
     opt = opt or {}
     return calls.result(c, "call", {callee_id = callee.id, conversation_id = opt.conversation or 0, call_type = opt.type or "audio"})
 end
---- The next signaling push: {action, reason, from_user, from_device}
-function calls.told(c)
-    local m, why = c:push("signaling", 20000)
+--- The next signaling push, within ms: {action, reason, from_user, from_device}
+function calls.told(c, ms)
+    local m, why = c:push("signaling", ms or 20000 * node.slow)
     assert(m, "no signaling push: " .. tostring(why))
     return {m.data.action, m.data.payload.reason or "", m.data.from_user, m.data.from_device}
 end

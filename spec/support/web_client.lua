@@ -319,7 +319,7 @@ local on_signal = {}
 
 function on_signal.incoming_call(self, d)
     if self.call then
-        ask_signal(self, "reject", {call_id = d.call_id, reason = "busy"})
+        self.said_busy = ask_signal(self, "reject", {call_id = d.call_id, reason = "busy"})
         return
     end
     assert(d.payload.call_type == "audio" or d.payload.call_type == "video")

@@ -10,7 +10,7 @@ local TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 ws.TEXT, ws.BINARY, ws.CLOSE, ws.PING, ws.PONG = TEXT, BINARY, CLOSE, PING, PONG
 
 -- How long to wait for what must come, in ms: it ends a spec that hangs, and says nothing about speed.
-ws.PATIENCE = 20000
+ws.PATIENCE = os.getenv("PARLEY_SLOW") and 60000 or 20000
 
 --- Bytes of one frame. opt: fin=false, masked=false, rsv=bits, len=declared length
 function ws.frame(opcode, payload, opt)
