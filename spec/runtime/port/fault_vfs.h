@@ -2,8 +2,11 @@
  * syncs that fail or that wait. It stands in front of the system's own and is the default while a
  * spec runs. */
 #pragma once
-#include "spec/wait.h"
-#include <sqlite3.h>
+#include <sqlite3.h> /* and nothing of spec.h: the world of spec/sim has this, too */
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
 
 static struct {
     _Atomic bool full;       /* writes to the WAL say SQLITE_FULL */
@@ -61,7 +64,7 @@ static int fault_sync(sqlite3_file *f, int flags) {
             fault_on_sync();
         fault.waiting++;
         while (fault.sync_waits && !fault_may_pass())
-            nap();
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
         fault.waiting--;
         fault.syncs++;
         if (fault.sync_fails) {

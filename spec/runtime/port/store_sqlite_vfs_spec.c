@@ -2,6 +2,7 @@
  * commit means, not what others see, not what a failing disk does. */
 #include "fault_vfs.h"
 #include "port/store_sqlite_vfs.h"
+#include "spec/wait.h"
 #include <unistd.h>
 
 static char dir[64], path[80];
