@@ -86,13 +86,14 @@ static int calls_leave(lua_State *L) {
 
 /* --- counters --- */
 
-static int calls_started(lua_State *L) {
-    (void)L;
-    stat_add(STAT_CALLS_ACTIVE, 1);
+static int calls_active(lua_State *L) {
+    int64_t n = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, n >= 0 && n <= INT32_MAX, 1, "a number of calls is expected");
+    script_gauge(L, STAT_CALLS_ACTIVE, n);
     return 0;
 }
 
-static int count_result(lua_State *L, int64_t active) {
+static int calls_ended(lua_State *L) {
     static const struct {
         const char *result;
         enum stat_id id;
@@ -103,19 +104,10 @@ static int count_result(lua_State *L, int64_t active) {
     const char *result = luaL_checkstring(L, 1);
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i].result, result) == 0) {
-            stat_add(STAT_CALLS_ACTIVE, active);
             stat_add(known[i].id, 1);
             return 0;
         }
     return luaL_error(L, "no such result of a call: '%s'", result);
-}
-
-/* calls.ended(result): one that had started; calls.refused(result): one that had not. */
-static int calls_ended(lua_State *L) {
-    return count_result(L, -1);
-}
-static int calls_refused(lua_State *L) {
-    return count_result(L, 0);
 }
 
 /* --- calls.turn --- */
@@ -178,9 +170,8 @@ const script_function_t *calls_functions(size_t *count) {
     static const script_function_t functions[] = {
         {"calls", "enter", (void *)calls_enter, NULL},
         {"calls", "leave", (void *)calls_leave, NULL},
-        {"calls", "started", (void *)calls_started, NULL},
+        {"calls", "active", (void *)calls_active, NULL},
         {"calls", "ended", (void *)calls_ended, NULL},
-        {"calls", "refused", (void *)calls_refused, NULL},
         {"calls", "turn", (void *)calls_turn, NULL},
     };
     *count = sizeof functions / sizeof functions[0];

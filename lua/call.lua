@@ -130,8 +130,14 @@ local function finish(state, call, reason, missed)
     end
 end
 
+-- The sweep says it again: a state that was lost, or changed by a version that was replaced meanwhile, does not stay in the metrics.
+local function count(state, more)
+    state.live = state.live + more
+    calls.active(state.live)
+end
+
 local function over(state, call, reason, result, missed)
-    state.live = state.live - 1
+    count(state, -1)
     calls.ended(result)
     finish(state, call, reason, missed)
 end
@@ -263,7 +269,7 @@ local function no_call(status) return {call_id = "", status = status, stun_serve
 
 -- The web client knows only `busy` and would ring for ever, so it is told, after the reply.
 local function unavailable(call)
-    calls.refused "unavailable"
+    calls.ended "unavailable"
     later(call, "rejected", {user = call.caller.user, device = call.caller.device})
     return no_call "unavailable"
 end
@@ -271,7 +277,7 @@ end
 local function open(state, req, ask, facts, id, key)
     local devices = take_both(state, ask, id, key)
     if not devices then
-        calls.refused "busy"
+        calls.ended "busy"
         return nil, no_call "busy"
     end
     ask.conversation = chat_of(ask, facts)
@@ -281,8 +287,7 @@ local function open(state, req, ask, facts, id, key)
         finish(state, call, "unavailable", "unavailable")
         return call, unavailable(call)
     end
-    state.live = state.live + 1
-    calls.started()
+    count(state, 1)
     arm(call, ring_timeout(call))
     for _, device in ipairs(devices[ask.callee]) do ring(call, device) end
     if not call.caller.devices[req.device] then call.caller.gone_at = now() end
@@ -524,6 +529,7 @@ end
 
 local function sweep(state)
     local renewals = 0
+    count(state, 0)
     forget_old(state)
     forget_starting(state)
     for id, call in pairs(state.calls) do

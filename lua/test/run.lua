@@ -8,7 +8,7 @@ local EFFECTS <const> = {
     ["push.users"] = true, ["push.device"] = true, ["sockets.kick"] = true, ["login.revoke"] = true, ["login.disable"] = true,
     ["login.enable"] = true, ["conversation.changing"] = true, ["conversation.changed"] = true, ["presence.drop"] = true,
     ["stream.append"] = true, ["kv.del"] = true,
-    ["calls.leave"] = true, ["calls.started"] = true, ["calls.ended"] = true, ["calls.refused"] = true,
+    ["calls.leave"] = true, ["calls.active"] = true, ["calls.ended"] = true,
 }
 local PRESETS <const> = {
     ["random.int"] = function(low) return low end,

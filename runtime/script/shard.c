@@ -465,6 +465,7 @@ static void drop_after(void *arg, uint64_t key, void *value) {
 static void shard_ended(actor_t *self, void *state, int reason) {
     shard_t *s = state;
     (void)self;
+    stat_add(s->gauge, -s->gauge_now);
     version_unref(s->arg->version);
     s->arg->version = actor_crashed(reason) ? version_ref(s->program->host.version) : NULL;
     for (uint32_t i = 0; i < s->slot_count; i++)

@@ -61,6 +61,8 @@ struct shard {
     msg_t *swap;        /* kept SHARD_SWAP while the old version drains */
     uint64_t swap_until_ns, swap_ticks;
     shadow_window_t shadow; /* requests given to a shadow */
+    enum stat_id gauge;     /* script_gauge: what it was told last, */
+    int64_t gauge_now;      /* and how much: taken back at the end */
     bool ticking, running_sent, stopping;
 };
 

@@ -89,6 +89,14 @@ void script_reads(lua_State *L) {
         t->touched = t->before;
 }
 
+void script_gauge(lua_State *L, enum stat_id gauge, int64_t now) {
+    script_self(L);
+    shard_t *s = host_of(L)->shard;
+    stat_add(gauge, now - s->gauge_now);
+    s->gauge = gauge;
+    s->gauge_now = now;
+}
+
 script_wait_t script_wait(lua_State *L) {
     host_t *h = host_of(L);
     script_self(L);

@@ -11,6 +11,7 @@
  *     }
  */
 #pragma once
+#include "base/stat.h"
 #include "sched/actor.h"
 #include <lauxlib.h>
 #include <lua.h>
@@ -34,6 +35,10 @@ script_wait_t script_wait(lua_State *L);
  * function's. */
 typedef int (*script_take_t)(lua_State *L, const msg_t *reply, int64_t arg);
 int script_yield(lua_State *L, script_take_t take, int64_t arg);
+
+/* So much of something the state of this shard holds now: the gauge is the sum over the shards. One
+ * gauge a service. What a shard has said ends when its state is lost in a crash. */
+void script_gauge(lua_State *L, enum stat_id gauge, int64_t now);
 
 /* Raises what fail(code, text) raises; text NULL: the code's own. */
 int script_fail(lua_State *L, int err, const char *text);

@@ -478,7 +478,7 @@ describe("calls and time", function()
             local since = P.now()
             local id = ringing()
             reload()
-            assert.equal("ringing", result(l1, "get_state", {call_id = id}).status)
+            assert.same({"ringing", 1}, {result(l1, "get_state", {call_id = id}).status, attack.metric(n, "calls_active")})
             for _, c in ipairs {l1, t1, t2} do assert.same({"call_timeout", "timeout", 0, ""}, told(c, 2 * ring_ms)) end
             took(since, ring_ms)
             id = accepted()

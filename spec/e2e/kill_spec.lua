@@ -188,7 +188,7 @@ describe("a node whose root fails", function()
 end)
 
 describe("a call whose shard is killed", function()
-    it("leaves nobody busy: both may call and be called at once", function()
+    it("leaves nobody busy: both may call and be called at once; calls_active forgets it", function()
         local n = node.start {["admin.listen"] = "127.0.0.1:0", ["script.shards"] = 1}
         local console = ctl.open(n)
         local function shard_of(service)
@@ -212,14 +212,17 @@ describe("a call whose shard is killed", function()
         assert.equal("ringing", ring(socks[1], people[2]))
         assert.equal("busy", ring(socks[3], people[2]))
         assert.equal("call_busy", ring(socks[1], people[4]))
+        assert.equal(1, attack.metric(n, "calls_active"))
         local restarts = console:ask("actor " .. shard_of("call")).restarts or 0
         console:text("kill " .. shard_of("call"))
         assert.truthy(node.eventually(function()
             local a = console:ask("actor " .. shard_of("call"))
             return (a.restarts or 0) > restarts
         end))
+        assert.equal(0, attack.metric(n, "calls_active"))
         assert.equal("ringing", ring(socks[3], people[2]))
         assert.equal("ringing", ring(socks[1], people[4]))
+        assert.equal(2, attack.metric(n, "calls_active"))
         for _, c in ipairs(socks) do c:close() end
         console:close()
         n:finish()

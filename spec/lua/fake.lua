@@ -288,7 +288,6 @@ end
 
 -- Users and the call they are in, as their inboxes know it; w.online[user]: the list of devices with a socket.
 local function calls_of(w)
-    local function count(name) return function(result) w.results[#w.results + 1] = name .. (result and " " .. result or "") end end
     return {
         enter = function(user, id, life_ms)
             if w.in_call[user] and w.in_call[user] ~= id then return nil, w.in_call[user] end
@@ -299,7 +298,8 @@ local function calls_of(w)
         turn = function(user, life_ms)
             return json.list {{urls = json.list {"turn:turn.example.org"}, username = ("%d:%d"):format(life_ms, user), credential = "c"}}
         end,
-        started = count "started", ended = count "ended", refused = count "refused",
+        active = function(n) w.active = n end,
+        ended = function(result) w.results[#w.results + 1] = result end,
     }
 end
 
