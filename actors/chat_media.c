@@ -122,17 +122,17 @@ void chat_http_complete(conn_t *c) {
         conn_http_error(c, err, NULL, 0);
 }
 
-/* The rules have made it a file that messages may hold. */
+/* The rules have made it a file that messages may hold; 0: there is none. */
 void chat_http_completed(conn_t *c, slice_t json) {
     json_doc_t *doc = conn_doc(c);
     chat_draft_t d = {0};
     buf_t copy = {0};
-    int64_t file = 0;
+    int64_t file = -1;
     buf_add_slice(&copy, json);
     if (copy.len && json_parse(doc, copy.at, copy.len) == ERR_OK)
         json_int(doc, json_get(doc, JSON_ROOT, "file_id"), &file);
     buf_free(&copy);
-    if (file == 0 || !http_object(c) || draft_read_head(doc, JSON_ROOT, &d) != ERR_OK) {
+    if (file < 0 || !http_object(c) || draft_read_head(doc, JSON_ROOT, &d) != ERR_OK) {
         conn_http_error(c, ERR_INTERNAL, NULL, 0);
         return;
     }

@@ -64,8 +64,13 @@ int64_t conv_member(const conv_t *c, int64_t user) {
 
 /* --- requests --- */
 
+/* As to those who are no members: a file that is not there is told first. */
 static void not_there(conv_t *c, msg_t *m) {
-    conv_error(c, m, ERR_NOT_MEMBER, m->verb == VERB_SEND ? "sender not in conversation" : NULL);
+    if (m->verb == VERB_SEND && msg_data(m, conversation_send_t)->no_file)
+        conv_error(c, m, ERR_NOT_FOUND, "file not found");
+    else
+        conv_error(c, m, ERR_NOT_MEMBER,
+                   m->verb == VERB_SEND ? "sender not in conversation" : NULL);
 }
 
 void conv_dispatch(conv_t *c, msg_t *m) {

@@ -220,13 +220,15 @@ local function size_of(row, found, given)
     return given
 end
 
--- A row of the caller's that may be completed, or is; else it is not there.
-local function own_file(user, id)
+-- A row of the caller's that may be completed, or is; nil: it is not there.
+local function find_own(user, id)
     local row = store.run("file_get", {id = id})[1]
-    if not row or row.user ~= user or row.state == "aborted" or row.state == "loose" then lost() end
-    if row.state ~= "ready" and row.until_ms <= now() then lost() end
+    if not row or row.user ~= user or row.state == "aborted" or row.state == "loose" then return nil end
+    if row.state ~= "ready" and row.until_ms <= now() then return nil end
     return row
 end
+
+local function own_file(user, id) return find_own(user, id) or lost() end
 
 local function look(row)
     local found = files.look(row)
@@ -274,7 +276,8 @@ local function named(id, path)
     return files.id(check.text(path, 1, 4096)) or lost()
 end
 
--- Makes the file one that messages may hold; the message is sent by C, as any other.
+-- Makes the file one that messages may hold; the message is sent by C, as any other. File 0 is no file: then the conversation refuses,
+-- unless the message has been sent before (PROTOCOL.md 9.2).
 local function complete(_, req)
     local body = req.body
     local id = named(body.file_id, body.object_key) or fail("bad_request", "media is required")
@@ -284,7 +287,8 @@ local function complete(_, req)
     local duration = check.opt_int(body.duration_sec, 0, DURATION_MAX_SEC) or 0
     local preview = body.thumbnail_object_key
     if preview == "" then preview = nil end
-    local row = own_file(req.user, id)
+    local row = find_own(req.user, id)
+    if not row then return {file_id = 0} end
     if row.state == "ready" then return {file_id = row.id} end
     local found = look(row)
     local shown = size_of(row, found, given)

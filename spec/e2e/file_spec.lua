@@ -409,6 +409,8 @@ describe("a file", function()
         assert.same(LOST, say(tom, t, 2, {image = {file_id = open.file_id}}))
         assert.same(LOST, say(lena, s, 2, {image = {file_id = open.file_id}})) -- not complete
         assert.same(LOST, say(lena, s, 2, {image = {file_id = 99999999}}))
+        assert.same(LOST, code(lena:post("/api/messages", {conversation_id = 99999999, client_msg_id = "nowhere", content_type = 2,
+            content = {image = {file_id = 99999999}}})))
         local REQUIRED <const> = {400, "bad_request", "media is required"}
         assert.same(REQUIRED, say(lena, s, 2, {image = {x = 1}}))
         assert.same(REQUIRED, say(lena, s, 2, {file = {file_id = media.file_id}}))

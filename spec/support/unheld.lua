@@ -14,9 +14,9 @@ return function(put, get, objects, conf)
         assert(t.file_id, t.body)
         put(person.node, t.upload_url, bytes, opt.type or "image/png")
         count = count + 1
-        local r = person:post("/api/files/complete", {conversation_id = chat, client_msg_id = "u-" .. count, file_id = t.file_id,
-            thumbnail_object_key = opt.preview})
-        return {id = t.file_id, path = t.object_key, status = r.status, item = r.json.data, bytes = bytes,
+        local request = {conversation_id = chat, client_msg_id = "u-" .. count, file_id = t.file_id, thumbnail_object_key = opt.preview}
+        local r = person:post("/api/files/complete", request)
+        return {request = request, id = t.file_id, path = t.object_key, status = r.status, item = r.json.data, bytes = bytes,
             media = r.status == 200 and select(2, next(r.json.data.body)), upload_url = t.upload_url}
     end
     local function forward(person, chat, id)
@@ -64,6 +64,10 @@ return function(put, get, objects, conf)
             assert.equal(404, (get(n, recalled.media.object_key)))
             count = count + 1
             assert.equal(404, files.complete(lena, chat, {file_id = recalled.id}).status)
+            -- what was sent with it is sent, however late the repeat comes (9.2); a refused one was not
+            local again = lena:post("/api/files/complete", recalled.request)
+            assert.same({200, recalled.item.id, "recalled"}, {again.status, again.json.data.id, again.json.data.status})
+            assert.equal(404, lena:post("/api/files/complete", refused.request).status)
             assert.equal(404, forward(lena, chat, recalled.id).status)
             for _, who in ipairs {lena, tom, mia} do
                 local status, bytes = shown(who, held.id)
