@@ -17,12 +17,15 @@ export interface Signal {
 
 type Started = CallServers & { call_id: string; status: 'ringing' | 'busy' | 'unavailable' };
 
+/** Frames about a call that is being started: its id may come in the same piece of the socket as what happens to it. */
+const EARLY = 64;
 /** A lost socket comes back within this, or the call is over at the server anyway. */
 const PATIENCE_MS = 20_000;
 
 export class CallCenter implements Calls {
   current: PeerCall | null = null;
   private back: (() => void)[] = [];
+  private early: Signal[] = [];
 
   constructor(
     private connection: Connection,
@@ -34,12 +37,14 @@ export class CallCenter implements Calls {
     if (this.current) throw new ApiError(0, 'call_busy', 'caller is already in a call');
     const type = options.type ?? 'audio';
     const call = this.make('', userId, options.conversationId ?? 0, type, 'outgoing');
+    this.early = [];
     try {
       await call.prepare();
       const payload = { callee_id: userId, conversation_id: options.conversationId ?? 0, call_type: type };
       // not asked twice: whether a lost one rings is not known
       const started = await this.connection.request<Started>('signaling', { action: 'call', payload });
       call.started(started, started.call_id, started.status);
+      for (const signal of this.early.splice(0)) this.take(signal);
     } catch (e) {
       call.end(e instanceof ApiError ? e.code : 'media');
       throw e;
@@ -51,7 +56,9 @@ export class CallCenter implements Calls {
   take(signal: Signal): void {
     if (signal.action === 'incoming_call') return this.incoming(signal);
     // without an id it is about a call whose reply has said the same already
-    if (signal.call_id && this.current?.id === signal.call_id) this.current.take(signal);
+    if (!signal.call_id || !this.current) return;
+    if (this.current.id === signal.call_id) this.current.take(signal);
+    else if (!this.current.id && this.early.length < EARLY) this.early.push(signal);
   }
 
   /** There is a socket again. */

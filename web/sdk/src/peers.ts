@@ -6,6 +6,8 @@ import { sleep, unique } from './timing.js';
 
 /** Without an answer for so long there is nobody. */
 const ANSWER_MS = 500;
+/** A wait for it that took so long tells that this client itself stood still. */
+const LATE_MS = 600;
 
 export type PeerNote = { kind: 'ask' | 'alive'; name: string };
 
@@ -36,9 +38,14 @@ export class Peers {
 
   private async ask(name: string): Promise<boolean> {
     const answer = new Promise<boolean>((resolve) => this.answered.set(name, () => resolve(true)));
-    this.post('ask', name);
     try {
-      return await Promise.race([answer, sleep(ANSWER_MS).then(() => false)]);
+      for (let asked = 1; ; asked++) {
+        const since = Date.now();
+        this.post('ask', name);
+        if (await Promise.race([answer, sleep(ANSWER_MS).then(() => false)])) return true;
+        // Who stood still meanwhile may not have heard the answer yet. Once more is enough: timers of a page in the back are always late.
+        if (asked === 2 || Date.now() - since < LATE_MS) return false;
+      }
     } finally {
       this.answered.delete(name);
     }

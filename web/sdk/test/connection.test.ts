@@ -306,6 +306,19 @@ describe('a connection', () => {
     expect(await late).toMatchObject({ code: 'timeout' });
   });
 
+  it('hears what becomes of a call that comes in one piece with the reply that names it', async () => {
+    const starting = client.calls.start(7);
+    await comes(() => last().sent.some((f) => f.type === 'signaling'));
+    const { id } = last().sent.find((f) => f.type === 'signaling')!;
+    const servers = { stun_servers: [], turn_servers: [] };
+    const rejected = { action: 'call_rejected', from_user: 7, payload: { reason: 'busy' } };
+    last().get({ type: 'notify', id, data: { call_id: 'c', status: 'ringing', ...servers } });
+    last().get({ type: 'signaling', data: { ...rejected, call_id: 'another' } });
+    last().get({ type: 'signaling', data: { ...rejected, call_id: 'c' } });
+    expect(await starting).toMatchObject({ id: 'c', state: 'ended', reason: 'busy' });
+    expect(client.calls.current).toBeNull();
+  });
+
   it('joins the parts of an answer that comes in several frames', async () => {
     const answer = client['connection'].request('sync', {});
     const { id } = last().sent.find((f) => f.type === 'sync')!;
