@@ -240,9 +240,9 @@ it('is used by keyboard alone, from the sign-in to a reply', { timeout: 2 * LONG
   await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toContain('second words');
   await keyboard.press('Enter');
   await page.getByRole('menu').waitFor();
-  expect(await named(page)).toBe(en['chat.reply']);
+  await expect.poll(() => named(page)).toBe(en['chat.reply']);
   await keyboard.press('ArrowDown');
-  expect(await named(page)).toBe(en['chat.copy']);
+  await expect.poll(() => named(page)).toBe(en['chat.copy']);
   await keyboard.press('Escape');
   await page.getByRole('menu').waitFor({ state: 'detached' });
   await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toContain('second words');

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Locator } from 'playwright-core';
 import { en } from '../app/src/i18n/en';
 import { serious } from './support/axe';
+import { glimpse } from './support/glimpse';
 import type { Person } from './support/person';
 import { scene, type Scene } from './support/scene';
 
@@ -61,7 +62,9 @@ it('ring, show both their pictures, let them chat meanwhile, and end for both', 
     .row('I can write while we talk')
     .getByText(en['chat.state.sent'], { exact: true })
     .waitFor();
-  await Promise.all([hers.getByText(en['call.ended.over']).waitFor(), press(his, en['call.hangup'])]);
+  const over = await glimpse(hers, en['call.ended.over']);
+  await press(his, en['call.hangup']);
+  await over();
   await hers.waitFor({ state: 'hidden' });
   await his.waitFor({ state: 'hidden' });
 });
@@ -69,8 +72,9 @@ it('ring, show both their pictures, let them chat meanwhile, and end for both', 
 it('tell the caller when they are declined', async () => {
   const [lena, tom] = await two();
   await press(lena.page.getByRole('main'), en['person.call']);
-  const declined = dialog(lena, 'Tom').getByText(en['call.ended.declined']);
-  await Promise.all([declined.waitFor(), press(dialog(tom, 'Lena'), en['call.decline'])]);
+  const declined = await glimpse(dialog(lena, 'Tom'), en['call.ended.declined']);
+  await press(dialog(tom, 'Lena'), en['call.decline']);
+  await declined();
   await dialog(lena, 'Tom').waitFor({ state: 'hidden' });
 });
 

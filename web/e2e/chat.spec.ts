@@ -54,7 +54,7 @@ it('keeps what was written but not sent', async () => {
   await lena.page.goto('/chat');
   await lena.page.getByText('half a thou').waitFor();
   await lena.page.goto(`/chat/${id}`);
-  expect(await lena.chat.input.inputValue()).toBe('half a thou');
+  await expect.poll(() => lena.chat.input.inputValue()).toBe('half a thou');
 });
 
 it('is the same in two tabs of one account', async () => {

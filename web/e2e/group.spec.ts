@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
 import { codeOf } from '../app/src/lib/code';
 import { Details } from './support/details';
+import { glimpse } from './support/glimpse';
 import type { Person } from './support/person';
 import { png } from './support/pictures';
 import { scene } from './support/scene';
@@ -19,9 +20,12 @@ async function ask(person: Person, wanted: string, name: string, words: string):
   await page.getByRole('button', { name: en['person.add'] }).click();
   const dialog = page.getByRole('dialog', { name: text('person.addTitle', { name }) });
   await dialog.getByLabel(en['person.words']).fill(words);
+  const asked = await told(person, text('person.asked', { name }));
   await dialog.getByRole('button', { name: en['person.send'] }).click();
-  await page.getByText(text('person.asked', { name })).waitFor();
+  await asked();
 }
+/** Notes at the edge of the page stay for 4 s. */
+const told = ({ page }: Person, words: string) => glimpse(page.locator('body'), words);
 const contact = (person: Person, name: string) =>
   person.page.getByRole('list', { name: en['nav.contacts'] }).getByRole('link', { name });
 
@@ -38,8 +42,9 @@ it('finds people by name and by code, asks with words, accepts and declines', as
   await from('hello from Mia').getByRole('button', { name: en['requests.reject'] }).click();
   await from('hello from Mia').waitFor({ state: 'detached' });
   await lena.page.goto('/contacts');
+  const added = await told(tom, text('person.added', { name: 'Lena' }));
   await from('we met').getByRole('button', { name: en['requests.accept'] }).click();
-  await tom.page.getByText(text('person.added', { name: 'Lena' })).waitFor();
+  await added();
   await contact(tom, 'Lena').waitFor();
   await contact(lena, 'Tom').waitFor();
 
@@ -211,8 +216,9 @@ it('lets people in who ask, and others not', { timeout: 2 * LONG }, async () => 
   const dialog = nora.page.getByRole('dialog', { name: en['group.join'] });
   await dialog.getByLabel(en['group.number']).fill(String(id));
   await dialog.getByLabel(en['group.joinWords']).fill('I have read all of it');
+  const asked = await told(nora, en['group.asked']);
   await dialog.getByRole('button', { name: en['group.joinSend'] }).click();
-  await nora.page.getByText(en['group.asked']).waitFor();
+  await asked();
   await max.api('POST', `/api/conversations/${id}/join`, { message: 'let me in' });
 
   const asking = pane.pane.getByRole('list', { name: en['group.requestList'] }).getByRole('listitem');
@@ -237,8 +243,9 @@ it('shows a new name and picture to others', async () => {
   const { page } = lena;
   await page.goto('/settings/profile');
   await page.getByLabel(en['register.displayName']).fill('Lena the Great');
+  const kept = await told(lena, en['settings.saved']);
   await page.getByRole('button', { name: en['ui.save'] }).click();
-  await page.getByText(en['settings.saved']).waitFor();
+  await kept();
   const chooser = page.waitForEvent('filechooser');
   await page.getByRole('button', { name: en['ui.changePicture'] }).click();
   await (await chooser).setFiles({ name: 'me.png', mimeType: 'image/png', buffer: png(640, 480) });
@@ -254,7 +261,7 @@ it('shows a new name and picture to others', async () => {
   await page.getByRole('button', { name: en['settings.noPicture'] }).waitFor({ state: 'detached' });
   await tom.page.reload();
   await tom.page.getByRole('heading', { name: 'Lena the Great' }).waitFor();
-  expect(await widths()).toEqual([]);
+  await expect.poll(widths).toEqual([]);
 });
 
 it('ends the other page when somebody signs out everywhere else', async () => {
@@ -266,11 +273,12 @@ it('ends the other page when somebody signs out everywhere else', async () => {
   await expect.poll(() => list.getByRole('listitem').count()).toBe(3); // the account was made by a call of the API
   await list.getByText(en['settings.thisOne'], { exact: true }).waitFor();
   await lena.page.getByRole('button', { name: en['settings.endAll'] }).click();
+  const ended = await told(lena, text('settings.ended', { n: 2 }));
   await lena.page
     .getByRole('dialog', { name: en['settings.endAllTitle'] })
     .getByRole('button', { name: en['settings.endAll'] })
     .click();
-  await lena.page.getByText(text('settings.ended', { n: 2 })).waitFor();
+  await ended();
   await other.page.getByText(en['login.ended']).waitFor();
   await other.page.reload();
   await other.page.getByLabel(en['login.username']).waitFor();

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
 import type { Account } from './support/account';
+import { glimpse } from './support/glimpse';
 import type { Person } from './support/person';
 import { bomb } from './support/pictures';
 import { scene } from './support/scene';
@@ -51,8 +52,9 @@ it('takes such texts in its own fields', async () => {
   const { page } = lena;
   await page.goto('/settings/profile');
   await page.getByLabel(en['register.displayName']).fill(short);
+  const saved = await glimpse(page.locator('body'), en['settings.saved']);
   await page.getByRole('button', { name: en['ui.save'] }).click();
-  await page.getByText(en['settings.saved']).waitFor();
+  await saved();
   await page.goto(`/contacts/${mallory.id}`);
   await page.getByRole('button', { name: en['person.editRemark'] }).click();
   const dialog = page.getByRole('dialog', { name: en['person.remark'] });

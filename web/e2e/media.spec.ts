@@ -10,6 +10,7 @@ import type { Person } from './support/person';
 import { png } from './support/pictures';
 import { scene } from './support/scene';
 import { text } from './support/text';
+import { played, secondsOf } from './support/voice';
 
 // Pictures, voice and files, as two people send them to each other.
 const world = scene();
@@ -78,34 +79,6 @@ it('takes files that are dropped, lets one be taken out again, and sends the res
   expect(await row(tom, 'two.txt').count()).toBe(0);
 });
 
-/** The timer has come to that second; a busy machine may draw another one next. */
-async function secondsOf(recorder: Locator, least: number): Promise<void> {
-  const timer = recorder.getByRole('timer');
-  const shown = async () => Number((await timer.textContent())!.split(':')[1]);
-  await expect.poll(shown).toBeGreaterThanOrEqual(least);
-}
-
-interface Played {
-  couldPause: boolean;
-  /** Of the slider, in seconds. */
-  furthest: number;
-}
-/** In the page: `played` is what the row shows while its sound goes to its end, too soon over for who looks from outside now and then. */
-function follow(row: Element, pause: string): void {
-  const seen = { couldPause: false, furthest: 0 };
-  const look = () => {
-    const labels = [...row.querySelectorAll('button')].map((it) => it.getAttribute('aria-label'));
-    seen.couldPause ||= labels.includes(pause);
-    const slider = row.querySelector<HTMLInputElement>('input[type="range"]');
-    seen.furthest = Math.max(seen.furthest, Number(slider?.value));
-  };
-  new MutationObserver(look).observe(row, { subtree: true, childList: true, attributes: true });
-  const audio = row.querySelector('audio')!;
-  audio.addEventListener('timeupdate', look);
-  const played = new Promise((resolve) => audio.addEventListener('ended', () => resolve(seen)));
-  Object.assign(window, { played });
-}
-
 it('records a voice message, which the other one hears', async () => {
   const [lena, tom] = await pair(['microphone']);
   await lena.page.getByRole('button', { name: en['voice.record'] }).click();
@@ -114,14 +87,12 @@ it('records a voice message, which the other one hears', async () => {
   await recorder.getByRole('button', { name: en['voice.send'] }).click();
   await lena.chat.input.waitFor();
 
-  const play = row(tom, '').getByRole('button', { name: en['voice.play'] });
-  await play.waitFor();
-  await row(tom, '').evaluate(follow, en['voice.pause']);
-  await play.click();
-  const { couldPause, furthest } = await tom.page.evaluate(() => (window as any).played as Promise<Played>);
-  expect(couldPause).toBe(true);
-  expect(furthest).toBeGreaterThan(0.5);
-  await play.waitFor();
+  expect((await played(row(tom, ''))).couldPause).toBe(true);
+  // the page may stand still while the sound goes on: then the slider has not moved, that time
+  await expect
+    .poll(async () => (await played(row(tom, ''))).furthest, { timeout: LONG })
+    .toBeGreaterThan(0.5);
+  await row(tom, '').getByRole('button', { name: en['voice.play'] }).waitFor();
   // what was recorded is no silence: the beeps of Chromium's own microphone are in it
   const loudest = await tom.chat.messages.locator('audio').evaluate(async (element) => {
     const bytes = await (await fetch((element as HTMLAudioElement).src)).arrayBuffer();
@@ -212,7 +183,7 @@ it('goes on by itself with an upload that a reload has broken off', { timeout: 4
   gate.lift();
   await lena.page.reload();
   // nobody waits for claims of the page that is gone: those would hold for 15 s and more
-  await expect.poll(() => gate.passed, { timeout: 10_000, interval: 50 }).toBeGreaterThan(0);
+  await expect.poll(() => gate.passed, { timeout: 14_500, interval: 50 }).toBeGreaterThan(0);
   expect(await saved(tom, path)).toBe(hash);
   expect(gate.passed).toBe(2);
   await row(lena, 'twenty.bin')

@@ -99,7 +99,8 @@ it('lead by keyboard alone from the door to a sent message', async () => {
     await page.keyboard.press('Tab');
   }
   await page.keyboard.press('Enter');
-  await page.getByRole('textbox', { name: en['compose.label'], exact: true }).waitFor();
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute('aria-label'));
+  await expect.poll(focused).toBe(en['compose.label']);
   await page.keyboard.type('typed blindly');
   await page.keyboard.press('Enter');
   await expect.poll(async () => (await tom.history(chat, 0)).texts).toContain('typed blindly');

@@ -35,13 +35,18 @@ export const tray = ({ page }: Person) => page.getByRole('list', { name: en['com
 export const send = ({ page }: Person) =>
   page.getByRole('button', { name: en['compose.send'], exact: true }).click();
 
-/** The picture is decoded: its own width. */
+/** The picture is decoded: its own width. Its address may become another one while it is loaded. */
 export async function drawn(image: Locator): Promise<number> {
   await image.waitFor();
-  return image.evaluate(async (element) => {
-    await (element as HTMLImageElement).decode();
-    return (element as HTMLImageElement).naturalWidth;
-  });
+  const width = () =>
+    image.evaluate((element: HTMLImageElement) =>
+      element.decode().then(
+        () => element.naturalWidth,
+        () => 0,
+      ),
+    );
+  await expect.poll(width).toBeGreaterThan(0);
+  return width();
 }
 
 /** A file of bytes that nothing can make smaller. */
