@@ -108,7 +108,11 @@ export class Chats {
 
   /** Takes a conversation as the server has it now. */
   async take(brief: ConversationBrief): Promise<ConversationBrief> {
-    const row = await this.store.write(async (tx) => takeBrief(tx, brief, brief.read_seq));
+    const login = this.session.row?.login;
+    const row = await this.store.write(async (tx) =>
+      (await this.session.holds(tx, login)) ? takeBrief(tx, brief, brief.read_seq) : undefined,
+    );
+    if (!row) return brief;
     this.put(row);
     this.post([row.id]);
     return row.brief;

@@ -174,7 +174,8 @@ export class Client extends Emitter<ClientEvents> {
       await this.list.refresh();
     } catch (e) {
       const error = toApiError(e);
-      if (!this.connection.online) return;
+      // the next user's socket has its own welcome
+      if (!this.connection.online || error.code === 'signed_out') return;
       this.emit('error', error);
       const wait = error.retryAfter + backoff(tries);
       this.again = setTimeout(() => void this.welcome(tries + 1), wait);

@@ -5,7 +5,7 @@ import { takeBrief } from './chats.js';
 import type { Connection } from './connection.js';
 import { ApiError, toApiError } from './errors.js';
 import { mergeBrief, readUpTo, type ConversationRow } from './rows.js';
-import type { Session } from './session.js';
+import { signedOut, type Session } from './session.js';
 import type { Conversations } from './shape.js';
 import type { Store } from './store.js';
 import type { ConversationBrief } from './wire.js';
@@ -64,8 +64,11 @@ export class ConversationList implements Conversations, Shelf {
   }
 
   refresh(): Promise<void> {
-    this.refreshing ??= this.load().finally(() => (this.refreshing = null));
-    return this.refreshing;
+    if (this.refreshing) return this.refreshing;
+    const mine = this.load().finally(() => {
+      if (this.refreshing === mine) this.refreshing = null;
+    });
+    return (this.refreshing = mine);
   }
 
   take(brief: ConversationBrief): Promise<ConversationBrief> {
@@ -119,6 +122,7 @@ export class ConversationList implements Conversations, Shelf {
 
   reset(): void {
     this.loaded = false;
+    this.refreshing = null;
     this.unsent.clear();
     clearTimeout(this.timer);
     this.timer = undefined;
@@ -134,7 +138,9 @@ export class ConversationList implements Conversations, Shelf {
       briefs.push(...page.data);
       if (!(cursor = page.next_cursor ?? '')) break;
     }
-    const rows = await this.merge(briefs);
+    const login = this.session.row?.login;
+    const rows = await this.merge(briefs, login);
+    if (!rows || login !== this.session.row?.login) throw signedOut();
     this.loaded = true;
     this.chats.putAll(rows);
     this.sendUnsent(rows, briefs);
@@ -146,8 +152,9 @@ export class ConversationList implements Conversations, Shelf {
   }
 
   /** Into the store. In the first list ever what is there counts as told; in one that is new later, what is read. */
-  private merge(briefs: ConversationBrief[]): Promise<ConversationRow[]> {
+  private merge(briefs: ConversationBrief[], login?: string): Promise<ConversationRow[] | undefined> {
     return this.store.write(async (tx) => {
+      if (!(await this.session.holds(tx, login))) return undefined;
       const later = await tx.get<boolean>('meta', 'listed');
       tx.put('meta', 'listed', true);
       const rows: ConversationRow[] = [];

@@ -115,8 +115,21 @@ export class Session {
     return (await this.refreshing).access;
   }
 
-  /** A call in the name of the user: one new try with a new token if the first was refused. */
+  /** A call in the name of the user. Throws 'signed_out' when the answer comes and that login is over: it is not for the next user. */
   async call<T>(method: string, path: string, init: CallInit = {}): Promise<Answer<T>> {
+    const login = this.row?.login;
+    const answer = await this.twice<T>(method, path, init);
+    if (this.row?.login !== login) throw signedOut();
+    return answer;
+  }
+
+  /** In a transaction: the store is still that login's. */
+  async holds(tx: Tx, login: string | undefined): Promise<boolean> {
+    return !!login && (await tx.get<SessionRow>('meta', 'session'))?.login === login;
+  }
+
+  /** One new try with a new token if the first was refused. */
+  private async twice<T>(method: string, path: string, init: CallInit): Promise<Answer<T>> {
     const token = await this.token();
     try {
       return await this.http.call<T>(method, path, { ...init, token });

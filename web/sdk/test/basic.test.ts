@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Client } from '../src/index.js';
-import { ApiError } from '../src/index.js';
+import { ApiError, MemoryStore } from '../src/index.js';
 import { Ear, idOf, person, TestNode, until } from './node.js';
 
 describe('a client of a real node', () => {
@@ -91,6 +91,36 @@ describe('a client of a real node', () => {
     await until(() => !bob.conversations.get(group.id));
     await ann.groups.dissolve(group.id);
     expect(ann.conversations.get(group.id)!.status).toBe('dissolved');
+  });
+
+  it('does not take for the next who signs in what was asked in the name of the last', async () => {
+    const store = new MemoryStore();
+    const name = `next.${process.pid}`;
+    let answered = 0;
+    let go = () => {};
+    const word = new Promise<void>((resolve) => (go = resolve));
+    let late = false;
+    const client = await person(node.url, {
+      store,
+      fetch: async (input, init) => {
+        const answer = await fetch(input, init);
+        if (!late || !String(input).includes('/api/conversations?') || answered++) return answer;
+        await word;
+        return answer;
+      },
+    });
+    await client.conversations.open(idOf(bob));
+    late = true;
+    const list = client.conversations.refresh().catch((e: unknown) => e);
+    await until(() => answered === 1);
+    await client.auth.logout();
+    await client.auth.register({ username: name, password: 'correct horse 9' });
+    await until(() => client.state.name === 'online' && client.conversations.loaded);
+    go();
+    expect(await list).toMatchObject({ code: 'signed_out' });
+    expect(client.conversations.list).toEqual([]);
+    expect(await store.read((tx) => tx.all('conversations'))).toEqual([]);
+    await client.close();
   });
 
   it('follows contacts and their presence', async () => {
