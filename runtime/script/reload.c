@@ -275,8 +275,8 @@ static void reload_over(actor_t *self, reloader_t *r) {
         sweep_texts(r);
     buf_add_char(&r->told, ']');
     log_info("script", "reload: done");
-    order_done(self, r, known ? ERR_OK : ERR_NOT_FOUND, "there is no such service");
     stat_add(STAT_SCRIPT_RELOADS, 1);
+    order_done(self, r, known ? ERR_OK : ERR_NOT_FOUND, "there is no such service");
 }
 
 /* Goes on until an answer is awaited or all is done. */
@@ -297,8 +297,8 @@ static void reload_on(actor_t *self, reloader_t *r) {
 static void start_reload(actor_t *self, reloader_t *r) {
     if (!fresh_read(r)) {
         log_fault("script.dir", r->reason);
-        order_done(self, r, ERR_INTERNAL, r->reason);
         stat_add(STAT_SCRIPT_RELOADS, 1);
+        order_done(self, r, ERR_INTERNAL, r->reason);
         return;
     }
     r->order.share = conf_int(r->script->conf, "script.canary");

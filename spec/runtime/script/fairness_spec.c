@@ -43,7 +43,7 @@ static void probe_handle(actor_t *self, void *state, msg_t *m) {
     probe_t *p = state;
     if (m->verb == PROBE_DUE) {
         script_call(stage->script, self, script_service(stage->script, "h"), "echo",
-                    actor_key(self), NULL, 0, PROBE_BACK, 0);
+                    actor_key(self), NULL, PATIENCE_MS, PROBE_BACK, 0);
     } else if (m->verb == PROBE_BACK) {
         uint64_t now = runtime_fresh_ns(actor_runtime(self));
         uint64_t late = now > p->due_ns ? now - p->due_ns : 0, cpu = clock_thread_ns() - p->cpu_ns;
@@ -78,8 +78,8 @@ static void attack(actor_t *self) {
 static void attacker_handle(actor_t *self, void *state, msg_t *m) {
     (void)state;
     if (m->verb == ATTACK_BACK) {
-        atomic_fetch_add(&attacks_done, 1);
         atomic_fetch_add(&attacks_failed, m->err != ERR_OK);
+        atomic_fetch_add(&attacks_done, 1); /* last: who sees so many done reads what failed */
         atomic_fetch_sub(&attacks_open, 1);
     }
     if (m->verb == MSG_STOP)

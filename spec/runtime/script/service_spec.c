@@ -285,7 +285,7 @@ SPEC("gives conf values by type, keeps secrets, and has time, hash, random and J
         "hash.sha256('abc'), #random.bytes(16), n >= 3 and n <= 5, json.encode({b = 1, a = {}}), "
         "json.decode('[1]')[1], json.decode('[') == nil, json.encode(json.list {})} end}}");
     CHECK(stage_open(NULL, NULL, 0));
-    CALL("conf", 1, NULL, "[5000,67108864,false,{\"burst\":100,\"per_s\":50},[]]");
+    CALL("conf", 1, NULL, "[60000,67108864,false,{\"burst\":100,\"per_s\":50},[]]");
     CALL("secret", 1, NULL, INTERNAL_ERROR);
     CALL("none", 1, NULL, INTERNAL_ERROR);
     CALL("misc", 1, NULL,

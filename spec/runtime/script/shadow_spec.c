@@ -30,8 +30,11 @@ static const stage_answer_t *order(script_op_t op) {
     return stage_order(&o);
 }
 
+/* Good until the next one is asked for. */
 static const char *shown(void) {
-    return order(SCRIPT_SHADOW_SHOW)->body;
+    const char *body = order(SCRIPT_SHADOW_SHOW)->body;
+    stage_forget();
+    return body;
 }
 
 static int64_t count_of(const char *name) {
@@ -43,10 +46,7 @@ static int64_t count_of(const char *name) {
 
 /* Has the shadow looked at that many? */
 static bool looked_at(int64_t n) {
-    for (int i = 0; i < 2000; i++, usleep(2000))
-        if (count_of("same") + count_of("differed") + count_of("failed") == n)
-            return true;
-    return false;
+    return COMES(count_of("same") + count_of("differed") + count_of("failed") == n);
 }
 
 static bool shows(const char *text) {

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "base/stat.h"
 #include "script/script.h"
-#include "spec/spec.h"
+#include "spec/wait.h"
 #include <ftw.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -75,7 +75,7 @@ static void stage_handle(actor_t *self, void *state, msg_t *m) {
         stage_answer(m->cookie, m->err, m->body ? m->body->data : "", m->body ? m->body->len : 0);
     } else if (m->verb == STAGE_ORDER) {
         stage_order_t *o = msg_data(m, stage_order_t);
-        script_order(stage->script, self, &o->order, 20000, STAGE_REPLY, o->number);
+        script_order(stage->script, self, &o->order, WAIT_MS, STAGE_REPLY, o->number);
     } else if (m->verb == STAGE_POLICY) {
         stage_policy_t *p = msg_data(m, stage_policy_t);
         stage->policy_err = script_policy_run(p->p, self, p->args, p->count, &stage->policy_out);
@@ -97,6 +97,14 @@ static void stage_file(const char *name, const char *text) {
     fclose(f);
 }
 
+static void stage_set(const char *key, const char *value) {
+    char fault[200];
+    if (conf_set(stage->conf, key, slice_of(value), fault, sizeof fault) != ERR_OK) {
+        printf("%s\n", fault);
+        abort();
+    }
+}
+
 static void stage_new(void) {
     stage = calloc(1, sizeof *stage);
     snprintf(stage->dir, sizeof stage->dir, "/tmp/parley-script-XXXXXX");
@@ -106,14 +114,7 @@ static void stage_new(void) {
     pthread_cond_init(&stage->came, NULL);
     stage->conf = conf_new();
     log_level_set(getenv("SPEC_LOG") ? LOG_DEBUG : LOG_ERROR + 1);
-}
-
-static void stage_set(const char *key, const char *value) {
-    char fault[200];
-    if (conf_set(stage->conf, key, slice_of(value), fault, sizeof fault) != ERR_OK) {
-        printf("%s\n", fault);
-        abort();
-    }
+    stage_set("script.timeout", "60s"); /* a spec of deadlines sets its own */
 }
 
 static bool stage_open(const script_ports_t *ports, const script_function_t *functions,
@@ -182,15 +183,15 @@ static uint64_t stage_start_in(const char *service, const char *verb, uint64_t k
 }
 
 static uint64_t stage_start(const char *verb, uint64_t key, const char *json) {
-    return stage_start_in("t", verb, key, json, 0);
+    return stage_start_in("t", verb, key, json, WAIT_MS);
 }
 
-/* The answer, at most 60 s later; err 1 when none came. */
+/* The answer, after its deadline at the latest; err 1 when none came. */
 static const stage_answer_t *stage_wait(uint64_t number) {
     static const stage_answer_t none = {.err = 1, .body = "no answer"};
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += 60;
+    until.tv_sec += 2 * WAIT_MS / 1000;
     pthread_mutex_lock(&stage->lock);
     int late = 0;
     while (!stage->answers[number].there && late == 0)
@@ -210,15 +211,21 @@ static const char *stage_call(const char *verb, uint64_t key, const char *json) 
     return stage_wait(stage_start(verb, key, json))->body;
 }
 
-/* Calls until the answer is `want`, at most 30 s. */
+/* The place of the newest answer is used again: for who asks until something has become so. */
+static inline void stage_forget(void) {
+    stage->answers[--stage->calls].there = false;
+}
+
+/* The same, whose answer is only looked at before the next call. */
+static inline const char *stage_ask(const char *verb, uint64_t key) {
+    const char *body = stage_call(verb, key, NULL);
+    stage_forget();
+    return body;
+}
+
+/* Calls until the answer is `want`. */
 static inline bool stage_becomes(const char *verb, const char *want) {
-    uint64_t until = clock_mono_ns() + 30000000000ull;
-    while (clock_mono_ns() < until && stage->calls < STAGE_ANSWERS) {
-        if (strcmp(stage_call(verb, 1, NULL), want) == 0)
-            return true;
-        usleep(5000);
-    }
-    return false;
+    return COMES(strcmp(stage_ask(verb, 1), want) == 0);
 }
 
 static inline int stage_policy(script_policy_t *p, const int64_t *args, size_t count,
@@ -244,8 +251,8 @@ static inline const stage_answer_t *stage_order(const script_order_t *o) {
 static inline void stage_reload(void) {
     int64_t before = stat_read(STAT_SCRIPT_RELOADS);
     script_reload(stage->script);
-    for (int i = 0; i < 60000 && stat_read(STAT_SCRIPT_RELOADS) == before; i++)
-        usleep(1000);
+    if (!COMES(stat_read(STAT_SCRIPT_RELOADS) > before))
+        printf("the reload has not come to its end\n");
 }
 
 #define CALL(verb, key, json, want)                                                                \

@@ -156,7 +156,7 @@ SPEC("refuses __gc and __mode in metatables") {
 
 SPEC("kills an endless loop, and pcall does not hold it") {
     WITH_VM(1 << 20) {
-        uint64_t start = clock_mono_ns();
+        uint64_t start = clock_thread_ns();
         HOLDS("while true do end", "killed: it ran too long");
         HOLDS("pcall(function() while true do end end) return 'held'", "killed: it ran too long");
         HOLDS("xpcall(function() while true do end end, function() while true do end end) return 1",
@@ -166,7 +166,7 @@ SPEC("kills an endless loop, and pcall does not hold it") {
         HOLDS("local t <close> = setmetatable({}, {__close = function() while true do end end}) "
               "pcall(function() while true do end end) while true do end",
               "killed: it ran too long");
-        CHECK((clock_mono_ns() - start) / 1000000 < 5000);
+        CHECK((clock_thread_ns() - start) / 1000000 < 5000);
         GIVES("return 'alive'", "alive");
     }
 }
@@ -209,19 +209,19 @@ SPEC("ends deep recursion as an error, or as a kill where it takes long or memor
 
 SPEC("kills a script that copies large texts for too long") {
     WITH_VM(64 << 20) {
-        uint64_t start = clock_mono_ns();
+        uint64_t start = clock_thread_ns();
         HOLDS("local s = ('x'):rep(1000000) s = s .. s s = s .. s "
               "for i = 1, 1e9 do local t = s .. i end",
               "killed: it ran too long");
         HOLDS("local s = ('x'):rep(1000000) for i = 1, 1e9 do local t = s:upper() end",
               "killed: it ran too long");
-        CHECK((clock_mono_ns() - start) / 1000000 < 5000);
+        CHECK((clock_thread_ns() - start) / 1000000 < 5000);
     }
 }
 
 SPEC("bounds find, match, gsub, gmatch and rep") {
     WITH_VM(8 << 20) {
-        uint64_t start = clock_mono_ns();
+        uint64_t start = clock_thread_ns();
         HOLDS("return ('a'):rep(20000):find('.-b')", "too many steps");
         HOLDS("return ('a'):rep(1500):match('.-.-b')", "too many steps");
         HOLDS("return ('a'):rep(20000):gsub('.-b', '')", "too many steps");
@@ -231,7 +231,7 @@ SPEC("bounds find, match, gsub, gmatch and rep") {
         GIVES("return #(''):rep(1e9)", "0");
         HOLDS("while true do pcall(string.find, ('a'):rep(20000), '.-b') end",
               "killed: it ran too long");
-        CHECK((clock_mono_ns() - start) / 1000000 < 5000);
+        CHECK((clock_thread_ns() - start) / 1000000 < 5000);
     }
 }
 
