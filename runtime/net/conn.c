@@ -217,8 +217,9 @@ void conn_destroy(net_conn_t *c) {
     release(c);
     out_clear(c);
     stat_add(STAT_QUEUE_BYTES, -(int64_t)c->counted);
-    stat_add(STAT_CONNECTIONS, -1);
+    /* room first: who reads that one has gone may come in */
     atomic_fetch_sub_explicit(&w->net->open, 1, memory_order_relaxed);
+    stat_add(STAT_CONNECTIONS, -1);
     pool_free(c, sizeof *c);
 }
 

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/pool.h"
-#include "spec/spec.h"
+#include "spec/wait.h"
 #include <pthread.h>
 #include <time.h>
 #pragma GCC diagnostic ignored "-Wunused-function" /* a spec uses what it needs */
@@ -254,12 +254,7 @@ static bool locked(bool (*is)(int64_t), int64_t arg) {
     return yes;
 }
 static bool wait_until(bool (*is)(int64_t), int64_t arg) {
-    for (int i = 0; i < 20000; i++) {
-        if (locked(is, arg))
-            return true;
-        nanosleep(&(struct timespec){0, 500000}, NULL);
-    }
-    return false;
+    return COMES(locked(is, arg));
 }
 static bool is_answered(int64_t n) {
     return answers[n].there;
@@ -333,14 +328,37 @@ static bool has_messages(int64_t n) {
 /* --- the stage --- */
 
 static int64_t wall = 1760000000123;
-static _Atomic uint64_t ahead_ns;
+static pthread_mutex_t clock_lock = PTHREAD_MUTEX_INITIALIZER; /* so that it never goes back */
+static uint64_t ahead_ns, stands_ns;
 static int64_t stage_wall(void *arg) {
     (void)arg;
     return wall;
 }
 static uint64_t stage_mono(void *arg) {
     (void)arg;
-    return clock_mono_ns() + ahead_ns;
+    pthread_mutex_lock(&clock_lock);
+    uint64_t now = stands_ns ? stands_ns : clock_mono_ns() + ahead_ns;
+    pthread_mutex_unlock(&clock_lock);
+    return now;
+}
+
+/* The clock stands, so that no timer comes while a spec does what belongs together; then it goes on
+ * as if that had taken no time. */
+static void stop_clock(void) {
+    pthread_mutex_lock(&clock_lock);
+    stands_ns = clock_mono_ns() + ahead_ns;
+    pthread_mutex_unlock(&clock_lock);
+}
+static void start_clock(void) {
+    pthread_mutex_lock(&clock_lock);
+    ahead_ns = stands_ns - clock_mono_ns(); /* may wrap: only the sum counts */
+    stands_ns = 0;
+    pthread_mutex_unlock(&clock_lock);
+}
+static void pass_time(uint64_t ms) {
+    pthread_mutex_lock(&clock_lock);
+    ahead_ns += ms * 1000000;
+    pthread_mutex_unlock(&clock_lock);
 }
 
 static conf_t *conf;
@@ -349,6 +367,7 @@ static uint32_t stage_workers = WORKERS;
 static void stage_make(void) {
     log_count = asked = 0;
     hub_stalled = false;
+    stands_ns = 0;
     online_on = 1;
     wall = 1760000000123;
     recall_window = 120000;

@@ -32,7 +32,7 @@ static int64_t sql(const char *text) {
     sqlite3_stmt *st;
     int64_t value = -1;
     sqlite3_open(path, &db);
-    sqlite3_busy_timeout(db, 5000);
+    sqlite3_busy_timeout(db, WAIT_MS);
     while (text && *text) {
         if (sqlite3_prepare_v2(db, text, -1, &st, &text) != SQLITE_OK)
             printf("sql: %s\n", sqlite3_errmsg(db));
@@ -161,10 +161,7 @@ SPEC("read positions: reads at once, sends by what is stored, folded later") {
     SENT(send_n(40, 300), 301);
     CHECK_INT(answer(read_as(40, 301, ""))->position.unread, 0);
     int64_t folded = 0;
-    for (int i = 0; i < 1000 && folded == 0; i++) {
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
-        folded = sql("SELECT folded_seq FROM conversation");
-    }
+    UNTIL((folded = sql("SELECT folded_seq FROM conversation")) > 0);
     CHECK(folded >= 256 && folded <= 301);
     CHECK(sql("SELECT read_seq FROM member WHERE user = 28") >= folded - 2);
     CHECK(sql("SELECT read_seq FROM member WHERE user = 35") >= folded - 2);

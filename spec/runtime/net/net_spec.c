@@ -233,9 +233,9 @@ SPEC("an abort inside of a request ends it at once") {
 SPEC("cuts a head that is not finished in time with 504, and an idle connection") {
     world_conf = conf_new();
     set("http.deadline", "100ms");
-    set("http.idle", "150ms");
+    set("http.idle", "1s"); /* it counts for the first one, too, until its first byte */
     world_start();
-    int fd = dial(), idle = dial();
+    int idle = dial(), fd = dial();
     say_text(fd, "GET /hello HT");
     CHECK(hear_end(fd));
     CHECK(memcmp(heard + 9, "504", 3) == 0 && strstr(heard, "context deadline exceeded"));
@@ -303,6 +303,18 @@ static uint64_t cpu_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* Is there a time of so many ms in which the node runs for a fifth of it at most? Time that the
+ * machine's host took away counts as time it ran, so one alone may be bad luck. */
+static bool rests(int ms) {
+    for (int i = 0; i < 20; i++) {
+        uint64_t cpu = cpu_ns();
+        nanosleep(&(struct timespec){0, ms * 1000000L}, NULL);
+        if (cpu_ns() - cpu < (uint64_t)ms * 1000000 / 5)
+            return true;
+    }
+    return false;
+}
+
 SPEC("turns away who comes at the descriptor limit, does not spin, and recovers") {
     world_start();
     int64_t before = stat_read(STAT_CONNECTIONS_REFUSED);
@@ -321,9 +333,7 @@ SPEC("turns away who comes at the descriptor limit, does not spin, and recovers"
     CHECK(wait_stat(STAT_CONNECTIONS_REFUSED, before + 1));
     hear_end(waiting);
     CHECK_INT(heard_len, 0);
-    uint64_t cpu = cpu_ns();
-    nanosleep(&(struct timespec){0, 100000000}, NULL);
-    CHECK(cpu_ns() - cpu < 50000000);
+    CHECK(rests(100));
     while (n)
         close(extra[--n]);
     setrlimit(RLIMIT_NOFILE, &old);
@@ -351,9 +361,7 @@ SPEC("looks away for a while when not even its spare descriptor comes back, then
     CHECK(connect(waiting, (struct sockaddr *)&at, sizeof at) == 0);
     say_text(a, GET("/hello"));
     CHECK(hear(a, "hello", 1));
-    uint64_t cpu = cpu_ns();
-    nanosleep(&(struct timespec){0, 300000000}, NULL);
-    CHECK(cpu_ns() - cpu < 60000000);
+    CHECK(rests(300));
     setrlimit(RLIMIT_NOFILE, &old);
     say_text(waiting, GET("/hello"));
     CHECK(hear(waiting, "hello", 1));

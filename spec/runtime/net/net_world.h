@@ -9,7 +9,7 @@
 #include "base/stat.h"
 #include "net/frame.h"
 #include "net/net.h"
-#include "spec/spec.h"
+#include "spec/wait.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,10 +18,8 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SAY_LATER = MSG_USER, SAY_RESUME, SAY_PUSH };
@@ -272,23 +270,15 @@ static void world_start(void) {
 }
 
 static void world_stop(void) {
-    runtime_stop(world_rt, 2000);
+    runtime_stop(world_rt, WAIT_MS);
     net_free(world_net);
     runtime_free(world_rt);
     conf_free(world_conf);
     world_conf = NULL;
 }
 
-static bool wait_for(_Atomic uint64_t *what, uint64_t least) {
-    for (int i = 0; i < 10000 && atomic_load(what) < least; i++)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    return atomic_load(what) >= least;
-}
-
 static bool wait_stat(enum stat_id id, int64_t want) {
-    for (int i = 0; i < 10000 && stat_read(id) != want; i++)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-    return stat_read(id) == want;
+    return COMES(stat_read(id) == want);
 }
 
 /* --- a client that speaks bytes --- */
@@ -323,10 +313,10 @@ static void say_text(int fd, const char *text) {
 static char heard[4 << 20];
 static size_t heard_len;
 
-/* One more piece; 0: end; -1: reset or nothing for 10 s. */
+/* One more piece; 0: end; -1: reset or nothing for WAIT_MS. */
 static ssize_t hear_some(int fd) {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, 10000) != 1)
+    if (poll(&p, 1, WAIT_MS) != 1)
         return -1;
     ssize_t n = recv(fd, heard + heard_len, sizeof heard - 1 - heard_len, 0);
     if (n > 0)
@@ -396,7 +386,8 @@ static int hear_frame(int fd) {
             return f.opcode;
         }
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        ssize_t n = poll(&p, 1, 10000) == 1 ? recv(fd, heard + heard_len, want - heard_len, 0) : -1;
+        ssize_t n =
+            poll(&p, 1, WAIT_MS) == 1 ? recv(fd, heard + heard_len, want - heard_len, 0) : -1;
         if (n <= 0)
             return n == 0 ? -1 : -2;
         heard_len += (size_t)n;

@@ -104,7 +104,7 @@ static bool secure_bytes(secure_t *s, size_t n) {
     heard_len = 0;
     while (heard_len < n) {
         struct pollfd p = {.fd = s->fd, .events = POLLIN};
-        if (!SSL_pending(s->ssl) && poll(&p, 1, 10000) != 1)
+        if (!SSL_pending(s->ssl) && poll(&p, 1, WAIT_MS) != 1)
             return false;
         int got = SSL_read(s->ssl, heard + heard_len, (int)(n - heard_len));
         if (got <= 0)
