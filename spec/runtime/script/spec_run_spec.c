@@ -35,11 +35,10 @@ static const script_function_t names[] = {
     NAME("push", "users"),        NAME("push", "device"),   NAME("conversation", "changed"),
     NAME("conversation", "post"), NAME("presence", "drop"), NAME("presence", "online"),
     NAME("calls", "enter"),       NAME("calls", "leave"),   NAME("calls", "turn"),
-    NAME("calls", "started"),     NAME("calls", "ended"),   NAME("calls", "refused"),
-    NAME("files", "path"),        NAME("files", "id"),      NAME("files", "put_url"),
-    NAME("files", "get_url"),     NAME("files", "body"),    NAME("files", "begin"),
-    NAME("files", "parts"),       NAME("files", "look"),    NAME("files", "finish"),
-    NAME("files", "drop")};
+    NAME("calls", "active"),      NAME("calls", "ended"),   NAME("files", "path"),
+    NAME("files", "id"),          NAME("files", "put_url"), NAME("files", "get_url"),
+    NAME("files", "body"),        NAME("files", "begin"),   NAME("files", "parts"),
+    NAME("files", "look"),        NAME("files", "finish"),  NAME("files", "drop")};
 #define NAMES names, sizeof names / sizeof *names
 
 /* Verifies a service with this spec; gives the faults. */
