@@ -1,9 +1,10 @@
 -- PROTOCOL.md section 14 with files.url=s3://..: real nodes, a real S3 server. Run by tools/s3 with .., or by tools/test s3.
 local node = require "spec.support.node"
 local files = require "spec.support.files"
-local http = require "spec.support.http"
 local json = require "spec.support.json"
+local server = require "spec.s3.server"
 local P = require "parley_spec"
+local at, put = server.at, server.put
 
 local URL, KEY, SECRET = os.getenv("PARLEY_TEST_S3_URL"), os.getenv("PARLEY_TEST_S3_KEY"), os.getenv("PARLEY_TEST_S3_SECRET")
 
@@ -12,18 +13,6 @@ local function conf(more)
     for k, v in pairs(more or {}) do c[k] = v end
     return c
 end
-
--- A request to an address as it stands; the specs' server closes nothing early.
-local function at(url, method, body, headers)
-    local address, path = url:match("^http://([^/]+)(/.*)$")
-    assert(address, url)
-    local client = http.new(address:gsub("^localhost", "127.0.0.1"), nil)
-    client.address = address
-    local r = client:request(method, path, {body = body, headers = headers})
-    client:close()
-    return r
-end
-local function put(url, bytes, type) return at(url, "PUT", bytes, type and {"Content-Type: " .. type}) end
 
 local function ready(n)
     local r = n:api("GET", "/readyz")
@@ -212,37 +201,13 @@ describe("a store that takes longer than a rule may", function()
     end)
 end)
 
--- A server of the spec's own, on one port, that can be killed and started again.
 describe("a store of the spec's own", function()
-    local dir, port, server, program
-    local function start(...)
-        local args = {program, "--port", "127.0.0.1:" .. port, "--quiet", "-a", KEY, "-s", SECRET, ...}
-        for _, word in ipairs {"posix", "--sidecar", dir .. "/facts", dir .. "/files"} do args[#args + 1] = word end
-        server = assert(P.spawn(args, dir .. "/log"))
-        assert(node.eventually(function()
-            local s = P.connect("127.0.0.1", port)
-            if s then s:close() end
-            return s
-        end, 20000))
-    end
-    setup(function()
-        local built = P.spawn {"tools/s3", "build"}
-        program = assert(built:line(600000))
-        dir = P.tmpdir()
-        os.execute("mkdir -p " .. dir .. "/facts " .. dir .. "/files/parley-specs")
-        local listener
-        listener, port = P.listen()
-        listener:close()
-        start()
-    end)
-    teardown(function()
-        server:kill(9)
-        server:wait(5000)
-        P.rmtree(dir)
-    end)
+    local store
+    setup(function() store = server.new(KEY, SECRET) end)
+    teardown(function() store:finish() end)
 
     it("killed in the middle of complete: a clear error or none; the repeat succeeds, there is one message with the whole file", function()
-        local n = node.start(conf {["files.url"] = "s3://parley-specs?endpoint=http://127.0.0.1:" .. port, ["script.timeout"] = "1500ms"})
+        local n = node.start(conf {["files.url"] = store:url "", ["script.timeout"] = "1500ms"})
         local lena, tom = n:person(), n:person()
         local chat = lena:chat(tom)
         for i, pause in ipairs {0, 1, 2, 4, 8, 16, 32} do
@@ -254,12 +219,11 @@ describe("a store of the spec's own", function()
             c:connect():send(("POST /api/files/complete HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s")
                 :format(lena.token, #body, body))
             P.pause(pause)
-            server:kill(9)
-            server:wait(5000)
+            store:kill()
             local r = assert(c:read("POST"))
             assert.truthy(r.status == 200 or r.status >= 500, r.body)
             c:close()
-            start()
+            store:start()
             r = nil
             assert.truthy(node.eventually(function()
                 r = lena:post("/api/files/complete", {conversation_id = chat, client_msg_id = "k-" .. i, file_id = t.file_id})
@@ -272,14 +236,9 @@ describe("a store of the spec's own", function()
     end)
 
     it("loses what is never completed: a whole file, a part of an upload", function()
-        local function there()
-            local pipe = io.popen("find " .. dir .. "/files/parley-specs -type f | wc -l")
-            local n = tonumber(pipe:read("a"))
-            pipe:close()
-            return n
-        end
+        local function there() return store:count "" end
         local n = node.start(conf {
-            ["files.url"] = "s3://parley-specs/lost?endpoint=http://127.0.0.1:" .. port,
+            ["files.url"] = store:url "/lost",
             ["files.put_ttl"] = "3s", ["files.multipart_ttl"] = "3s",
         })
         local lena, before = n:person(), there()
@@ -295,20 +254,19 @@ describe("a store of the spec's own", function()
     end)
 
     it("with TLS is spoken to if its certificate is trusted, else the node says so", function()
-        server:kill(9)
-        server:wait(5000)
-        local cert, key = dir .. "/cert.pem", dir .. "/key.pem"
+        store:kill()
+        local cert, key = store.dir .. "/cert.pem", store.dir .. "/key.pem"
         assert(os.execute(("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost "
             .. "-out %s -keyout %s 2>/dev/null"):format(cert, key)))
-        start("--cert", cert, "--key", key)
-        local url = "s3://parley-specs?endpoint=https://localhost:" .. port
+        store:start("--cert", cert, "--key", key)
+        local url = "s3://parley-specs?endpoint=https://localhost:" .. store.port
         local n = node.start(conf {["files.url"] = url, ["files.s3_ca"] = cert})
         assert.truthy(node.eventually(function() return n:log():find("parley%-specs at https://localhost:%d+ answers") end, 20000))
         local lena = n:person()
         local r = lena:post("/api/files/multipart", {filename = "a.bin", content_type = "application/zip", size_bytes = 10})
         assert.equal(200, r.status, r.body)
         local t = files.ticket(lena, {bytes = files.png(1, 1)})
-        assert.truthy(t.upload_url:find("https://localhost:" .. port .. "/parley-specs/up/", 1, true))
+        assert.truthy(t.upload_url:find("https://localhost:" .. store.port .. "/parley-specs/up/", 1, true))
         local calls = n:api("GET", "/metrics").body:match('parley_s3_calls_total{result="ok"} (%d+)')
         assert.truthy(tonumber(calls) >= 2)
         n:finish()
