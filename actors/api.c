@@ -90,7 +90,7 @@ static int token_read_(lua_State *L) {
     int err = token_read(&e->tokens, edge_here(self)->aside, slice_arg(L, 1),
                          slice_eq(kind, SLICE("refresh")) ? TOKEN_REFRESH : TOKEN_ACCESS,
                          actor_wall_ms(self) / 1000, &c);
-    if (err == ERR_OK && login_revoked(e->logins, c.fam))
+    if (err == ERR_OK && denied_has(e->logins, c.fam))
         err = ERR_TOKEN_REVOKED;
     if (err != ERR_OK) {
         lua_pushnil(L);
@@ -113,11 +113,11 @@ static int token_read_(lua_State *L) {
 
 /* login.revoke(fam [, user]): its tokens are refused from now on and its sockets close with 4004.
  * Without user the hubs look through all of theirs. */
-static int login_revoke_(lua_State *L) {
+static int login_revoke(lua_State *L) {
     edge_t *e = edge_arg(L);
     actor_t *self = script_self(L);
     int64_t fam = luaL_checkinteger(L, 1);
-    login_revoke(e->logins, fam, actor_wall_ms(self) + e->revoke_ms);
+    denied_add(e->logins, fam, actor_wall_ms(self) + e->revoke_ms);
     hub_kick(self, fam, luaL_optinteger(L, 2, 0), (slice_t){NULL, 0}, 4004);
     return 0;
 }
@@ -127,13 +127,13 @@ static int login_revoke_(lua_State *L) {
 static int login_disable(lua_State *L) {
     const edge_t *e = edge_arg(L);
     int64_t user = luaL_checkinteger(L, 1);
-    disabled_add(e->disabled, user);
+    denied_add(e->disabled, user, DENIED_ALWAYS);
     hub_kick(script_self(L), 0, user, (slice_t){NULL, 0}, 4004);
     return 0;
 }
 
 static int login_enable(lua_State *L) {
-    disabled_remove(edge_arg(L)->disabled, luaL_checkinteger(L, 1));
+    denied_remove(edge_arg(L)->disabled, luaL_checkinteger(L, 1));
     return 0;
 }
 
@@ -283,7 +283,7 @@ static const script_function_t *own_functions(size_t *count) {
     static const script_function_t functions[] = {
         {"token", "pair", (void *)token_pair, NULL},
         {"token", "read", (void *)token_read_, NULL},
-        {"login", "revoke", (void *)login_revoke_, NULL},
+        {"login", "revoke", (void *)login_revoke, NULL},
         {"login", "disable", (void *)login_disable, NULL},
         {"login", "enable", (void *)login_enable, NULL},
         {"sockets", "kick", (void *)sockets_kick, NULL},

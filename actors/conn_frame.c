@@ -207,7 +207,7 @@ static void auth(conn_t *c, const frame_in_t *f) {
     int err = edge_token(edge_at(c), token, actor_wall_ms(c->self), &claims);
     if (err == ERR_OK && claims.user != c->user)
         err = ERR_USER_MISMATCH;
-    if (err == ERR_OK && disabled_has(edge_at(c)->edge->disabled, claims.user))
+    if (err == ERR_OK && denied_has(edge_at(c)->edge->disabled, claims.user))
         err = ERR_USER_DISABLED;
     if (err != ERR_OK) {
         conn_error(c, f->id, err, NULL, none, 0);

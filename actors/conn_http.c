@@ -161,7 +161,7 @@ static bool authorized(conn_t *c, const http_request_t *req) {
         return false;
     }
     err = edge_token(edge_at(c), token, actor_wall_ms(c->self), &claims);
-    if (err == ERR_OK && disabled_has(edge_at(c)->edge->disabled, claims.user))
+    if (err == ERR_OK && denied_has(edge_at(c)->edge->disabled, claims.user))
         err = ERR_USER_DISABLED;
     if (err != ERR_OK) {
         conn_http_error(c, err, NULL, 0);

@@ -186,7 +186,7 @@ static void sweep(actor_t *self, edge_worker_t *w) {
 /* Shared tables forget what is over; one worker does it for all. */
 static void forget_old(actor_t *self, edge_t *e) {
     limit_sweep(e->limits, actor_now_ns(self));
-    login_sweep(e->logins, actor_wall_ms(self));
+    denied_sweep(e->logins, actor_wall_ms(self));
 }
 
 typedef struct sweeper {

@@ -303,7 +303,7 @@ void ws_handshake(conn_t *c, const http_request_t *req) {
     err = credential(c, req, &asked, o);
     if (err == ERR_OK && !origin_ok(e, req))
         err = ERR_ORIGIN_DENIED;
-    if (err == ERR_OK && disabled_has(e->disabled, o->user))
+    if (err == ERR_OK && denied_has(e->disabled, o->user))
         err = ERR_USER_DISABLED;
     if (err != ERR_OK) {
         refuse(c, err, NULL, 0);
@@ -367,7 +367,7 @@ static void upgrade(conn_t *c, const struct ws_opening *o) {
     actor_send_key(c->self, KIND_INBOX, (uint64_t)c->user,
                    msg_of(VERB_WELCOMED, &self, sizeof self));
     /* a logout that came between the check and hub_join found no socket to close */
-    if (login_revoked(e->logins, c->fam) || disabled_has(e->disabled, c->user))
+    if (denied_has(e->logins, c->fam) || denied_has(e->disabled, c->user))
         conn_close(c, 4004);
 }
 

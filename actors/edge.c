@@ -120,8 +120,8 @@ edge_t *edge_new(runtime_t *rt, const conf_t *conf, store_t *store, char *fault,
     e->store = store;
     e->worker_count = runtime_workers(rt);
     e->workers = pool_zalloc(e->worker_count * sizeof *e->workers);
-    e->logins = login_set_new(LOGINS_MAX);
-    e->disabled = disabled_set_new(DISABLED_MAX);
+    e->logins = denied_new("revoked login", LOGINS_MAX);
+    e->disabled = denied_new("disabled user", DISABLED_MAX);
     e->limits = limit_new(BUCKETS_MAX);
     read_settings(e);
     if (find_ops(e, fault, room) != ERR_OK || web_load(e, fault, room) != ERR_OK) {
@@ -193,8 +193,8 @@ void edge_free(edge_t *e) {
     web_free(e);
     block_unref(e->openapi);
     edge_functions_free(e);
-    login_set_free(e->logins);
-    disabled_set_free(e->disabled);
+    denied_free(e->logins);
+    denied_free(e->disabled);
     limit_free(e->limits);
     pool_free(e->workers, e->worker_count * sizeof *e->workers);
     pool_free(e, sizeof *e);

@@ -4,10 +4,9 @@
 #pragma once
 #include "actors/accept.h"
 #include "actors/conn.h"
-#include "actors/disabled.h"
+#include "actors/denied.h"
 #include "actors/limit.h"
 #include "actors/link.h"
-#include "actors/login.h"
 #include "actors/routes.h"
 #include "actors/token.h"
 #include "base/err.h"
@@ -97,8 +96,8 @@ typedef struct edge {
 
     token_keys_t tokens;
     link_keys_t links;
-    login_set_t *logins;
-    disabled_set_t *disabled;
+    denied_t *logins;   /* revoked ones */
+    denied_t *disabled; /* users */
     limit_t *limits;
     edge_file_t *files;
     size_t file_count, file_room;

@@ -37,12 +37,12 @@ static int failed(const first_read_t *r, actor_t *self, int err) {
 static void take_login(first_read_t *r, edge_t *e, slice_t row) {
     r->after = value_next_int(&row);
     r->since = value_next_int(&row);
-    login_revoke(e->logins, r->after, r->since + e->revoke_ms);
+    denied_add(e->logins, r->after, r->since + e->revoke_ms);
 }
 
 static void take_user(first_read_t *r, edge_t *e, slice_t row) {
     r->after = value_next_int(&row);
-    disabled_add(e->disabled, r->after);
+    denied_add(e->disabled, r->after, DENIED_ALWAYS);
 }
 
 /* How many rows the page has. */
@@ -57,8 +57,8 @@ static uint32_t take_page(first_read_t *r, edge_t *e, const msg_t *m) {
 }
 
 static void all_there(actor_t *self, edge_t *e) {
-    log_info("edge", "loaded revoked_logins=%zu disabled_users=%zu", login_count(e->logins),
-             disabled_count(e->disabled));
+    log_info("edge", "loaded revoked_logins=%zu disabled_users=%zu", denied_count(e->logins),
+             denied_count(e->disabled));
     atomic_store(&e->store_ok_ms, actor_wall_ms(self));
     atomic_store(&e->loaded, true);
 }

@@ -92,7 +92,7 @@ int http_bearer(const http_request_t *req, slice_t *token) {
 
 int edge_token(edge_worker_t *w, slice_t token, int64_t now_ms, token_claims_t *out) {
     int err = token_read(&w->edge->tokens, w->aside, token, TOKEN_ACCESS, now_ms / 1000, out);
-    if (err == ERR_OK && login_revoked(w->edge->logins, out->fam))
+    if (err == ERR_OK && denied_has(w->edge->logins, out->fam))
         err = ERR_TOKEN_REVOKED;
     return err;
 }

@@ -39,7 +39,7 @@ static void vars(conn_t *c) {
     json_add_int(&b, "actor_slot_bytes", (int64_t)counts.slot_bytes);
     json_add_int(&b, "pool_used_bytes", (int64_t)used);
     json_add_int(&b, "pool_cached_bytes", (int64_t)cached);
-    json_add_int(&b, "revoked_logins", (int64_t)login_count(e->logins));
+    json_add_int(&b, "revoked_logins", (int64_t)denied_count(e->logins));
     json_add_int(&b, "rate_buckets", (int64_t)limit_count(e->limits));
     add_store(e, &b);
     buf_add_char(&b, '}');

@@ -85,8 +85,8 @@ static void run_with(int64_t rows, int fail_logins, int fail_users) {
     port.fail_users = fail_users;
     given_up = 0;
     early = false;
-    edge.logins = login_set_new(1000000);
-    edge.disabled = disabled_set_new(1000000);
+    edge.logins = denied_new("revoked login", 1000000);
+    edge.disabled = denied_new("disabled user", 1000000);
     edge.revoke_ms = 60000;
     edge.op_revoked = OP_LOGINS;
     edge.op_inactive = OP_USERS;
@@ -104,16 +104,16 @@ static void run(int fail_logins, int fail_users) {
 }
 
 static void clear(void) {
-    login_set_free(edge.logins);
-    disabled_set_free(edge.disabled);
+    denied_free(edge.logins);
+    denied_free(edge.disabled);
 }
 
 SPEC("reads the revoked logins, then the disabled users; only then the node is ready") {
     run(0, 0);
     CHECK(atomic_load(&edge.loaded));
     CHECK(!early);
-    CHECK(login_revoked(edge.logins, 7));
-    CHECK(disabled_has(edge.disabled, 7));
+    CHECK(denied_has(edge.logins, 7));
+    CHECK(denied_has(edge.disabled, 7));
     CHECK_INT(port.logins + port.users, 2);
     clear();
 }
@@ -124,14 +124,14 @@ SPEC("reads page by page, each row once, however many there are") {
     CHECK(!early);
     CHECK_INT(port.logins, 4); /* three pages, one of which failed once */
     CHECK_INT(port.users, 4);
-    CHECK_INT(login_count(edge.logins), 2 * FIRST_READ_PAGE + 1);
-    CHECK_INT(disabled_count(edge.disabled), 2 * FIRST_READ_PAGE + 1);
-    CHECK(login_revoked(edge.logins, 2 * FIRST_READ_PAGE + 7));
+    CHECK_INT(denied_count(edge.logins), 2 * FIRST_READ_PAGE + 1);
+    CHECK_INT(denied_count(edge.disabled), 2 * FIRST_READ_PAGE + 1);
+    CHECK(denied_has(edge.logins, 2 * FIRST_READ_PAGE + 7));
     clear();
     run_with(FIRST_READ_PAGE, 0, 0); /* a full page may have been the last one */
     CHECK(atomic_load(&edge.loaded));
     CHECK_INT(port.users, 2);
-    CHECK_INT(disabled_count(edge.disabled), FIRST_READ_PAGE);
+    CHECK_INT(denied_count(edge.disabled), FIRST_READ_PAGE);
     clear();
 }
 
@@ -142,8 +142,8 @@ SPEC("tries again what failed, and is not ready meanwhile") {
     CHECK_INT(given_up, 0);
     CHECK_INT(port.logins, 3);
     CHECK_INT(port.users, FIRST_READ_TRIES);
-    CHECK(login_revoked(edge.logins, 7));
-    CHECK(disabled_has(edge.disabled, 7));
+    CHECK(denied_has(edge.logins, 7));
+    CHECK(denied_has(edge.disabled, 7));
     clear();
 }
 
