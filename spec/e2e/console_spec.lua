@@ -13,6 +13,14 @@ local function start(conf)
     return node.start(set, dir)
 end
 
+-- A worker that has no CPU for a second does not answer: then once more.
+local function conns_of(c, who)
+    return node.eventually(function()
+        local rows = c:json("conns" .. (who and " " .. who or ""))
+        return not rows.workers_without_answer and rows
+    end)
+end
+
 describe("the console", function()
     local n, lena
     setup(function() n = start() end)
@@ -60,11 +68,11 @@ describe("the console", function()
 
     it("lists the sockets: user, device, address, bytes; and only those of a user, by id or name", function()
         local a, b = n:person {name = "conn.a"}, n:person {name = "conn.b"}
-        assert.truthy(node.eventually(function() return #lena:json("conns") == 0 end)) -- those of earlier tests
+        assert.truthy(node.eventually(function() return #conns_of(lena) == 0 end)) -- those of earlier tests
         local socks = {a:socket("phone"), a:socket("tablet"), b:socket("desk")}
-        assert.equal(3, #lena:json("conns"))
+        assert.equal(3, #conns_of(lena))
         for _, who in ipairs {a.id, "conn.a"} do
-            local rows = lena:json("conns " .. who)
+            local rows = conns_of(lena, who)
             assert.equal(2, #rows)
             for _, r in ipairs(rows) do
                 assert.equal(a.id, r.user)
@@ -81,7 +89,7 @@ describe("the console", function()
         local phone, desk = a:socket("phone"), a:socket("desk")
         assert.same({user = a.id, sockets = 2}, lena:json(("kick %d phone"):format(a.id)))
         assert.equal(4004, phone:close_code())
-        assert.truthy(node.eventually(function() return #lena:json("conns " .. a.id) == 1 end))
+        assert.truthy(node.eventually(function() return #conns_of(lena, a.id) == 1 end))
         assert.equal(1, lena:json("kick " .. a.name).sockets)
         assert.equal(4004, desk:close_code())
     end)
@@ -91,9 +99,9 @@ describe("the console", function()
         local phone, desk = a:socket("phone"), a:socket("desk")
         lena:json(("kick %d phone"):format(a.id))
         assert.truthy(node.eventually(function() return lena:json("user " .. a.id).sockets == 1 end))
-        assert.same("desk", lena:json("conns " .. a.id)[1].device)
+        assert.same("desk", conns_of(lena, a.id)[1].device)
         lena:json("kick " .. a.id)
-        assert.truthy(node.eventually(function() return #lena:json("conns " .. a.id) == 0 end))
+        assert.truthy(node.eventually(function() return #conns_of(lena, a.id) == 0 end))
         local user = lena:json("user " .. a.id)
         assert.same({0, false}, {user.sockets, user.online})
         assert.truthy(lena:json("kick " .. a.id).error:find("has no socket here", 1, true))
@@ -190,7 +198,12 @@ describe("the console", function()
         assert.equal(503, n:api("GET", "/readyz").status)
         assert.equal(false, lena:json("drain off").draining)
         assert.truthy(node.eventually(function() return n:api("GET", "/readyz").status == 200 end))
-        a:socket("phone"):close()
+        local again
+        assert.truthy(node.eventually(function()
+            again = a:socket("phone")
+            return again
+        end))
+        again:close()
     end)
 
     it("has commands that only look for the role read, and says what the others need", function()
@@ -220,7 +233,7 @@ describe("the console", function()
 
     it("refreshes top until a key comes", function()
         lena:send("top --every=1\n")
-        for _ = 1, 3 do assert(lena:expect("LOAD", 5000)) end
+        for _ = 1, 3 do assert(lena:expect("LOAD")) end
         lena:send("\n")
         assert(lena:expect("parley> "))
         assert.truthy(lena:run("version"):find("pid"))
@@ -235,7 +248,7 @@ describe("the console", function()
             assert.equal("", c:rest())
             c:close()
         end
-        assert.truthy(n:log():find("looks like HTTP", 1, true))
+        assert.truthy(node.eventually(function() return n:log():find("looks like HTTP", 1, true) end)) -- the log has a writer of its own
     end)
 
     it("quits by quit and by ^D", function()
@@ -270,7 +283,7 @@ describe("a telnet client", function()
         c:send("lena\r\0")
         assert(c:expect("password: "))
         c:send(console.PASSWORD .. "\r\0")
-        local said = assert(c:expect("parley> ", 10000))
+        local said = assert(c:expect("parley> "))
         assert.falsy(said:find(console.PASSWORD, 1, true))
         return c
     end
@@ -316,7 +329,7 @@ describe("a telnet client", function()
     it("sees top refresh, and ends it by a key", function()
         local c = telnet()
         c:send("top\r\n")
-        for _ = 1, 2 do assert(c:expect("any key ends it", 6000)) end
+        for _ = 1, 2 do assert(c:expect("any key ends it")) end
         c:send("q")
         assert(c:expect("parley> "))
         c:send("version\r\n")
@@ -354,7 +367,7 @@ describe("the console's door", function()
         end
         assert.truthy(try("tom", console.PASSWORD):find("Welcome"))
         assert.truthy(node.eventually(function() return try("lena", console.PASSWORD):find("Welcome") end, 60000))
-        assert.truthy(n:log():find("login failed user=lena", 1, true))
+        assert.truthy(node.eventually(function() return n:log():find("login failed user=lena", 1, true) end))
     end)
 
     it("lets nobody past a wait who had the prompt for the password before it began", function()
@@ -431,8 +444,13 @@ describe("the console's door", function()
     end)
 
     it("closes a session that is idle for admin.idle", function()
-        n = start {["admin.idle"] = "300ms"}
-        local c = console.login(n)
+        n = start {["admin.idle"] = "1s"}
+        local c
+        assert.truthy(node.eventually(function() -- a login may take a busy machine as long
+            local ok
+            ok, c = pcall(console.login, n)
+            return ok
+        end, 60000))
         assert.truthy(c:rest():find("idle for too long"))
         c:close()
     end)

@@ -40,7 +40,7 @@ describe("a stop", function()
     end
 
     it("under load: readyz 503, new sockets 503, every socket 1012 spread over drain.time, every ack kept, exit 0", function()
-        local n = node.start {["drain.time"] = "4s", ["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
+        local n = node.start {["drain.time"] = "6s", ["limits.ws_messages"] = "0", ["limits.ws_frames"] = "0"}
         local people, socks, acked = {}, {}, {}
         for i = 1, SENDERS do people[i] = n:person() end
         local group = people[1]:group({table.unpack(people, 2)}, "drain")
@@ -128,6 +128,11 @@ describe("a stop", function()
         n.process:kill(15)
         local status = n.process:wait(30000 * node.slow)
         local took = P.now() - before
+        local unseen = ("^ *%%d+: %%x+:%%x+ %%x+:%04X 08 "):format(n.ws_address:match "%d+$") -- ended by the node, still open at the bench
+        assert.truthy(node.eventually(function()
+            for line in io.lines "/proc/net/tcp" do if line:find(unseen) then return false end end
+            return true
+        end))
         bench:kill(2)
         local result = json.decode((assert(bench:line(20000 * node.slow))))
         assert.equal(0, status)

@@ -152,7 +152,8 @@ describe("a flood of frames", function()
         end
         attack.beside(n, function()
             round(1)
-            P.pause(6000) -- they are forgotten when they were idle for 5 s
+            -- they are forgotten when they were idle for 5 s
+            assert.truthy(node.eventually(function() return attack.metric(n, 'actors{class="conversation"}') < 100 end, 60000))
             grows(n, 4, function() round(20001) end)
         end)
         c:close()
@@ -192,15 +193,16 @@ describe("connections beyond the descriptor limit", function()
         assert.equal(200, http:request("GET", "/healthz").status)
         local socks = {}
         for i = 1, 600 do socks[i] = attack.raw(n, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") end
-        local clock, worst = waited.on(n.process:pid()), 0
+        local clock, worst, second = waited.on(n.process:pid()), 0, 0
         local before, at = attack.cpu(n), P.now()
         while P.now() - at < 2000 do
-            worst = math.max(worst, clock:by(function() return c:ask("ping").type == "pong" end))
+            local ms = clock:by(function() return c:ask("ping").type == "pong" end)
+            worst, second = math.max(worst, ms), math.max(second, math.min(worst, ms))
             P.pause(20)
         end
         local used = (attack.cpu(n) - before) / (P.now() - at) * 1000
         assert.truthy(used < 0.5, ("%.0f %% of a core"):format(used * 100))
-        assert.truthy(worst < 1000 * node.slow)
+        assert.truthy(attack.answered(worst, second), ("waited %d and %d ms"):format(worst, second))
         assert.equal(200, http:request("GET", "/healthz").status) -- the kept connection
         for _, s in ipairs(socks) do s:close(true) end
         assert.truthy(node.eventually(function()

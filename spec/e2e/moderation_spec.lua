@@ -27,7 +27,7 @@ describe("a moderation rule", function()
         assert(os.rename(n.dir .. "/edited", dir .. "/moderation.lua"))
         local before = attack.metric(n, "script_reloads_total")
         n.process:kill(1)
-        assert.truthy(node.eventually(function() return attack.metric(n, "script_reloads_total") > before end, 10000))
+        assert.truthy(node.eventually(function() return attack.metric(n, "script_reloads_total") > before end))
     end
 
     local sent = 0
@@ -56,11 +56,11 @@ describe("a moderation rule", function()
         rules "word_list"
         local from, to = tom:socket("t1"), lena:socket("l1")
         from:send {type = "message", id = "1", data = {conversation_id = group, client_msg_id = "w1", content = "a Swindle"}}
-        local e = from:next()
+        local e = from:want("error") -- a read_sync of what was said before may come first
         assert.same({"error", "forbidden", "w1"}, {e.type, e.data.code, e.data.client_msg_id}, n:log())
         from:send {type = "message", id = "2", data = {conversation_id = group, client_msg_id = "w2", content = "fine"}}
-        assert.equal("message_ack", from:next().type)
-        assert.equal("w2", to:next().data.client_msg_id)
+        assert.truthy(from:want("message_ack"))
+        assert.equal("w2", to:want("new_message").data.client_msg_id)
         rules()
     end)
 end)

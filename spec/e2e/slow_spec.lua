@@ -79,7 +79,7 @@ describe("slow readers", function()
         assert.truthy(node.eventually(function() return attack.metric(n, "queue_bytes") == 0 end))
         local codes = 0
         for _, c in ipairs(readers) do
-            local r = read_in_order(c, 2000)
+            local r = read_in_order(c, 20000 * node.slow)
             assert.truthy(r.count < MESSAGES, r.count)
             assert.truthy(r.why == "close" and r.code == 4003 or r.why == "end" or r.why == "reset", r.why)
             codes = codes + (r.code == 4003 and 1 or 0)

@@ -213,18 +213,12 @@ describe("open mode", function()
         c:next()
         -- nothing is read or answered for far more than ws.dead_after
         P.pause(7000)
-        local pings = 0
-        while true do
-            local f, why = c:next_frame(200)
-            if not f then
-                assert.equal("timeout", why)
-                break
-            end
+        for _ = 1, 8 do -- those that came meanwhile, and the next ones
+            local f, why = c:next_frame()
+            assert.truthy(f, why)
             assert.equal(ws.PING, f.opcode)
             assert.equal("", f.payload)
-            pings = pings + 1
         end
-        assert.truthy(pings >= 5)
         c:close()
     end)
 
@@ -335,7 +329,7 @@ describe("frames", function()
     it("a close frame is echoed, then TCP ends", function()
         c.sock:send(ws.frame(ws.CLOSE, string.pack(">I2", 1000) .. "bye"))
         assert.equal(1000, c:close_code())
-        local _, why = c:next_frame(2000)
+        local _, why = c:next_frame()
         assert.equal("end", why)
     end)
 

@@ -8,7 +8,8 @@ describe("two people", function()
     local n, lena, tom, chat
     local latest, read = 0, {}
     setup(function()
-        n = node.start {["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0", ["presence.grace"] = "200ms"}
+        n = node.start {["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0", ["presence.grace"] = "200ms",
+            ["recall.window"] = "1h"}
         lena, tom = n:person {display_name = "Lena"}, n:person {display_name = "Tom"}
         read = {[lena] = 0, [tom] = 0}
     end)

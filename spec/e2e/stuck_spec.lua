@@ -73,7 +73,7 @@ describe("a stuck script per worker", function()
             f:write((SERVICE:gsub("NAME", name):gsub("GO", "while true do end")))
             f:close()
             assert(os.rename(path .. ".new", path))
-            assert.equal("serves", console:ask("reload " .. name)[1].result)
+            console:insist("reload " .. name, "serves")
         end
     end
 
@@ -90,6 +90,6 @@ describe("a stuck script per worker", function()
         end
         assert.truthy(stuck.count >= 2 * CLIENTS)
         assert.truthy(stuck.p99 < LIMIT_MS, ("p99 %d ms, calm %d ms"):format(stuck.p99, calm.p99))
-        for _, name in ipairs {"stuck_a", "stuck_b"} do assert.equal("serves", console:ask("rollback " .. name)[1].result) end
+        for _, name in ipairs {"stuck_a", "stuck_b"} do console:insist("rollback " .. name, "serves") end
     end)
 end)

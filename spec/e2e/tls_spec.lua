@@ -44,7 +44,7 @@ describe("a node with TLS", function()
         if body then table.move({"-d", json.encode(body)}, 1, 2, #args + 1, args) end
         local said = sh("curl -sS --http1.1", table.unpack(args))
         local text, status = said:match("^(.*)\n(%d+)%s*$")
-        assert(status, said)
+        assert(status and status ~= "000", said)
         return tonumber(status), text:sub(1, 1) == "{" and json.decode(text) or text
     end
 
@@ -122,7 +122,7 @@ describe("a node with TLS", function()
             assert.falsy(said:find("HTTP/1.1 200", 1, true))
             s:close()
         end
-        local said = sh("curl -sS --max-time 5", "https://localhost:" .. http_port .. "/healthz")
+        local said = sh("curl -sS --max-time 30", "https://localhost:" .. http_port .. "/healthz")
         assert.truthy(said:find("certificate", 1, true), said)
         assert.equal(200, (curl("GET", "/healthz")))
     end)
@@ -162,10 +162,11 @@ describe("a node with TLS", function()
             -- a new connection for each
             return sh("curl -sS --http1.1 -H 'Connection: close' --cacert " .. cert, table.unpack(urls))
         end
-        local _, first = round(50):gsub('"ok"', "")
+        local said = round(50)
+        assert.equal(50, select(2, said:gsub('"ok"', "")), said)
         local before = attack.memory(n)
-        local _, second = round(50):gsub('"ok"', "")
-        assert.same({50, 50}, {first, second})
+        said = round(50)
+        assert.equal(50, select(2, said:gsub('"ok"', "")), said)
         assert.truthy(attack.memory(n) - before < 8 * attack.heavy)
     end)
 

@@ -79,7 +79,11 @@ describe("trace on a node", function()
     it("follows what comes from a user's socket, its frame first", function()
         local all = json.decode(trace(("trace user %d --json"):format(ann.id)))
         local ids = {}
-        for _, c in ipairs(other:json("conns " .. ann.id)) do ids["conn " .. c.id] = c.device end
+        assert.truthy(node.eventually(function() -- until each worker answers in its second
+            local rows = other:json("conns " .. ann.id)
+            for _, c in ipairs(rows) do ids["conn " .. c.id] = c.device end
+            return not rows.workers_without_answer
+        end))
         local frame = hop(all, 0, "message", "outside", "conn")
         assert.equal("phone", ids[frame.to], "the sockets go by their numbers in `conns`")
         check_way(all, frame)

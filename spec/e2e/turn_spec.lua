@@ -105,11 +105,11 @@ describe("TURN credentials", function()
     end)
 
     it("end with their time", function()
-        start {["call.max"] = "1s", ["call.ring"] = "500ms", ["call.connect"] = "500ms", ["call.turn_ttl"] = "3s"}
+        start {["call.max"] = "1s", ["call.ring"] = "500ms", ["call.connect"] = "500ms", ["call.turn_ttl"] = "6s"}
         local hers = ring()
         local expiry = math.tointeger(tonumber(hers.username:match "^%d+"))
-        assert.truthy(expiry - os.time() <= 3)
-        assert.truthy(node.eventually(function() return os.time() > expiry + 1 end, 10000))
+        assert.truthy(expiry - os.time() <= 6)
+        assert.truthy(node.eventually(function() return os.time() > expiry + 1 end))
         local relay, code = try(hers)
         assert.same({nil, 401}, {relay, code})
         hers = ring()

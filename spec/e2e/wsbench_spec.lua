@@ -45,7 +45,7 @@ describe("wsbench against a node", function()
     end
 
     it("connects, pings and ends with status 0, and nothing but one line of JSON on stdout", function()
-        local status, r, more = run(flags {conns = 40, ramp = "400ms", duration = "2s", ["ping-interval"] = "200ms"}, "connect-only")
+        local status, r, more = run(flags {conns = 40, ramp = "400ms", duration = "5s", ["ping-interval"] = "200ms"}, "connect-only")
         assert.equal(0, status, stderr())
         assert.is_nil(more)
         assert.equal("ok", r.result)
@@ -56,7 +56,7 @@ describe("wsbench against a node", function()
     end)
 
     it("sends the reference tool's bare messages and takes their errors as frames", function()
-        local status, r = run(flags {conns = 10, ramp = "100ms", duration = "600ms", ["msg-rate"] = 600}, "raw")
+        local status, r = run(flags {conns = 10, ramp = "100ms", duration = "3s", ["msg-rate"] = 600}, "raw")
         assert.equal(0, status, stderr())
         assert.is_true(r.messages_sent >= 10 and r.other_frames >= 20)
     end)

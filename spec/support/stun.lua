@@ -142,7 +142,7 @@ function stun.server(dir, options)
         }
         local process = assert(P.spawn(table.move(options, 1, #options, #args + 1, args), dir .. "/turn.err"))
         for _ = 1, 1000 do -- until it listens; or it has ended, because somebody else took the port
-            if listens(port) then return {port = port, process = process} end
+            if listens(port) and not process:wait(200) then return {port = port, process = process} end
             if process:wait(10) then break end
         end
         process:kill(9)
