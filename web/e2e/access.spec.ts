@@ -205,7 +205,7 @@ function named(page: Page): Promise<string> {
   });
 }
 
-it('is used by keyboard alone, from the sign-in to a reply', { timeout: 2 * LONG }, async () => {
+it('is used by keyboard alone, from the sign-in to a reply', async () => {
   const lena = await world.account('lena');
   const tom = await world.account('tom');
   await lena.befriend(tom);

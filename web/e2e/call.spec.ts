@@ -128,9 +128,7 @@ it('outlives a socket that is back within its grace', async () => {
   for (const one of [lena, tom]) one.person.watch.forgive(NETWORK_GONE);
   tom.person.wire.drop();
   await flows(lena, ['audioIn', 'audioOut'], 50);
-  await expect
-    .poll(() => tom.page.evaluate(() => (window as any).client.state.name), { timeout: 20_000 })
-    .toBe('online');
+  await expect.poll(() => tom.page.evaluate(() => (window as any).client.state.name)).toBe('online');
   await new Promise((resolve) => setTimeout(resolve, LOST_S * 1000 + 1000)); // the grace is over, had it not come back
   expect(await lena.until('connected')).toBe('');
   await flows(tom, ['audioIn', 'audioOut'], 50);

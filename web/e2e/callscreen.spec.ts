@@ -31,9 +31,9 @@ const press = (at: Locator, name: string) => at.getByRole('button', { name, exac
 async function moves(picture: Locator): Promise<void> {
   const state = () =>
     picture.evaluate((video: HTMLVideoElement) => [video.videoWidth, video.currentTime] as const);
-  await expect.poll(async () => (await state())[0], { timeout: 20_000 }).toBeGreaterThan(0);
+  await expect.poll(async () => (await state())[0]).toBeGreaterThan(0);
   const [, before] = await state();
-  await expect.poll(async () => (await state())[1], { timeout: 20_000 }).toBeGreaterThan(before + 0.3);
+  await expect.poll(async () => (await state())[1]).toBeGreaterThan(before + 0.3);
 }
 
 it('ring, show both their pictures, let them chat meanwhile, and end for both', async () => {

@@ -10,7 +10,6 @@ import { text } from './support/text';
 
 // People and groups, through the screens of each who takes part.
 const world = scene();
-const LONG = 60_000;
 
 async function ask(person: Person, wanted: string, name: string, words: string): Promise<void> {
   const { page } = person;
@@ -107,99 +106,97 @@ async function sees(pane: Details, role: 'member' | 'admin' | 'owner'): Promise<
 const silences = ['group.mute10m', 'group.mute1h', 'group.mute1d', 'group.mute7d'] as const;
 const words = (...keys: Parameters<typeof text>[0][]) => keys.map((key) => text(key));
 
-it(
-  'makes a group of five out of contacts, who each see what their role may',
-  { timeout: 4 * LONG },
-  async () => {
-    const lena = await world.person('lena');
-    const tom = await world.person('tom');
-    const mia = await world.person('mia');
-    const ana = await world.account('ana');
-    const bob = await world.account('bob');
-    for (const other of [tom.account, mia.account, ana, bob]) await lena.account.befriend(other);
+it('makes a group of five out of contacts, who each see what their role may', async () => {
+  const lena = await world.person('lena');
+  const tom = await world.person('tom');
+  const mia = await world.person('mia');
+  const ana = await world.account('ana');
+  const bob = await world.account('bob');
+  for (const other of [tom.account, mia.account, ana, bob]) await lena.account.befriend(other);
 
-    await lena.page.goto('/contacts/group');
-    await lena.page.getByLabel(en['group.title']).fill('Hikers');
-    for (const name of ['Tom', 'Mia', 'Ana', 'Bob']) await lena.page.getByRole('checkbox', { name }).check();
-    await lena.page.getByRole('button', { name: text('group.createWith', { n: 4 }) }).click();
-    await lena.chat.input.waitFor();
-    const id = Number(/\/chat\/(\d+)/.exec(lena.page.url())![1]);
-    for (const person of [tom, mia]) {
-      await person.chat.open('Hikers');
-      await person.page.getByRole('button', { name: en['chat.details'] }).click();
-    }
-    await lena.page.getByRole('button', { name: en['chat.details'] }).click();
-    const [owner, toms, mias] = [lena, tom, mia].map((person) => new Details(person.page)) as [
-      Details,
-      Details,
-      Details,
-    ];
-    for (const pane of [owner, toms, mias]) await expect.poll(() => pane.members.count()).toBe(5);
-    await sees(owner, 'owner');
-    await sees(toms, 'member');
-    expect(await toms.choices('Mia')).toEqual(words('group.profile'));
-    expect(await toms.choices('Lena')).toEqual(words('group.profile'));
-    expect(await toms.choices('Tom')).toEqual(words('group.nickname'));
-    expect(await owner.choices('Tom')).toEqual(
-      words('group.profile', ...silences, 'group.makeAdmin', 'group.transfer', 'group.remove'),
-    );
+  await lena.page.goto('/contacts/group');
+  await lena.page.getByLabel(en['group.title']).fill('Hikers');
+  for (const name of ['Tom', 'Mia', 'Ana', 'Bob']) await lena.page.getByRole('checkbox', { name }).check();
+  await lena.page.getByRole('button', { name: text('group.createWith', { n: 4 }) }).click();
+  await lena.chat.input.waitFor();
+  const id = Number(/\/chat\/(\d+)/.exec(lena.page.url())![1]);
+  for (const person of [tom, mia]) {
+    await person.chat.open('Hikers');
+    await person.page.getByRole('button', { name: en['chat.details'] }).click();
+  }
+  await lena.page.getByRole('button', { name: en['chat.details'] }).click();
+  const [owner, toms, mias] = [lena, tom, mia].map((person) => new Details(person.page)) as [
+    Details,
+    Details,
+    Details,
+  ];
+  for (const pane of [owner, toms, mias]) await expect.poll(() => pane.members.count()).toBe(5);
+  await sees(owner, 'owner');
+  await sees(toms, 'member');
+  expect(await toms.choices('Mia')).toEqual(words('group.profile'));
+  expect(await toms.choices('Lena')).toEqual(words('group.profile'));
+  expect(await toms.choices('Tom')).toEqual(words('group.nickname'));
+  expect(await owner.choices('Tom')).toEqual(
+    words('group.profile', ...silences, 'group.makeAdmin', 'group.transfer', 'group.remove'),
+  );
 
-    // the name, the announcement
-    await owner.write('group.editTitle', 'group.title', 'Mountain hikers');
-    await tom.chat.entry('Mountain hikers').waitFor();
-    await owner.write('group.editAnnouncement', 'group.announcement', 'Saturday at eight.\nBring water.');
-    await mias.pane.getByText('Saturday at eight. Bring water.').waitFor();
+  // the name, the announcement
+  await owner.write('group.editTitle', 'group.title', 'Mountain hikers');
+  await tom.chat.entry('Mountain hikers').waitFor();
+  await owner.write('group.editAnnouncement', 'group.announcement', 'Saturday at eight.\nBring water.');
+  await mias.pane.getByText('Saturday at eight. Bring water.').waitFor();
 
-    // who may write
-    await owner.switch('group.muteAll').check();
-    await tom.page.getByRole('note').getByText(en['compose.mutedAll']).waitFor();
-    await lena.chat.input.waitFor();
-    await owner.switch('group.muteAll').uncheck();
-    await tom.chat.input.waitFor();
-    await owner.do('Tom', 'group.mute1h');
-    await tom.page
-      .getByRole('note')
-      .getByText(/^You have been muted until/)
-      .waitFor();
-    await mia.chat.input.waitFor();
-    await owner
-      .member('Tom')
-      .getByText(/^Silenced until/)
-      .waitFor();
-    await owner.do('Tom', 'group.unmute');
-    await tom.chat.input.waitFor();
+  // who may write
+  await owner.switch('group.muteAll').check();
+  await tom.page.getByRole('note').getByText(en['compose.mutedAll']).waitFor();
+  await lena.chat.input.waitFor();
+  await owner.switch('group.muteAll').uncheck();
+  await tom.chat.input.waitFor();
+  await owner.do('Tom', 'group.mute1h');
+  await tom.page
+    .getByRole('note')
+    .getByText(/^You have been muted until/)
+    .waitFor();
+  await mia.chat.input.waitFor();
+  await owner
+    .member('Tom')
+    .getByText(/^Silenced until/)
+    .waitFor();
+  await owner.do('Tom', 'group.unmute');
+  await tom.chat.input.waitFor();
 
-    // an admin
-    await owner.do('Tom', 'group.makeAdmin');
-    await sees(toms, 'admin');
-    await mias.member('Tom').getByText(en['group.role.admin']).waitFor();
-    expect(await toms.choices('Mia')).toEqual(words('group.profile', ...silences, 'group.remove'));
-    expect(await toms.choices('Lena')).toEqual(words('group.profile'));
-    await toms.do('Ana', 'group.remove');
-    await toms.confirm(text('group.removeTitle', { name: 'Ana' }), 'group.remove');
-    for (const pane of [owner, toms, mias]) await expect.poll(() => pane.members.count()).toBe(4);
-    expect((await ana.api('GET', '/api/conversations')).map((it: { id: number }) => it.id)).not.toContain(id);
+  // an admin
+  await owner.do('Tom', 'group.makeAdmin');
+  await sees(toms, 'admin');
+  await mias.member('Tom').getByText(en['group.role.admin']).waitFor();
+  expect(await toms.choices('Mia')).toEqual(words('group.profile', ...silences, 'group.remove'));
+  expect(await toms.choices('Lena')).toEqual(words('group.profile'));
+  await toms.do('Ana', 'group.remove');
+  await toms.confirm(text('group.removeTitle', { name: 'Ana' }), 'group.remove');
+  for (const pane of [owner, toms, mias]) await expect.poll(() => pane.members.count()).toBe(4);
+  expect((await ana.api('GET', '/api/conversations')).map((it: { id: number }) => it.id)).not.toContain(id);
 
-    // another owner
-    await owner.do('Tom', 'group.transfer');
-    await owner.confirm(text('group.transferTitle', { name: 'Tom' }), 'group.transfer');
-    await sees(toms, 'owner');
-    await expect.poll(() => owner.button('group.dissolve').count()).toBe(0);
-    await owner.button('group.leave').click();
-    await owner.confirm(text('group.leaveTitle', { name: 'Mountain hikers' }), 'group.leave');
-    await lena.chat.entry('Mountain hikers').waitFor({ state: 'detached' });
-    await expect.poll(() => new URL(lena.page.url()).pathname).toBe('/chat');
-    await expect.poll(() => mias.members.count()).toBe(3);
+  // another owner
+  await owner.do('Tom', 'group.transfer');
+  await owner.confirm(text('group.transferTitle', { name: 'Tom' }), 'group.transfer');
+  await sees(toms, 'owner');
+  await expect.poll(() => owner.button('group.dissolve').count()).toBe(0);
+  // the list of members that the change of the owner made her ask for may be answered when she has left
+  lena.watch.forgive(/status of 403/);
+  await owner.button('group.leave').click();
+  await owner.confirm(text('group.leaveTitle', { name: 'Mountain hikers' }), 'group.leave');
+  await lena.chat.entry('Mountain hikers').waitFor({ state: 'detached' });
+  await expect.poll(() => new URL(lena.page.url()).pathname).toBe('/chat');
+  await expect.poll(() => mias.members.count()).toBe(3);
 
-    await toms.button('group.dissolve').click();
-    await toms.confirm(text('group.dissolveTitle', { name: 'Mountain hikers' }), 'group.dissolve');
-    for (const person of [tom, mia])
-      await person.page.getByRole('note').getByText(en['compose.dissolved']).waitFor();
-    await sees(mias, 'member');
-  },
-);
+  await toms.button('group.dissolve').click();
+  await toms.confirm(text('group.dissolveTitle', { name: 'Mountain hikers' }), 'group.dissolve');
+  for (const person of [tom, mia])
+    await person.page.getByRole('note').getByText(en['compose.dissolved']).waitFor();
+  await sees(mias, 'member');
+});
 
-it('lets people in who ask, and others not', { timeout: 2 * LONG }, async () => {
+it('lets people in who ask, and others not', async () => {
   const lena = await world.person('lena');
   const nora = await world.person('nora');
   const max = await world.account('max');

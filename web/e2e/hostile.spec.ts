@@ -10,7 +10,6 @@ import { text } from './support/text';
 // Scripts in what somebody types into the app's own fields, files that would like to be pages, pictures that are none or would
 // fill the memory. (script.spec.ts has what others write.) The watch of each page adds that the policy had nothing to refuse.
 const world = scene();
-const LONG = 60_000;
 
 /** Each would set a mark of its own. */
 const attempts = [
@@ -84,7 +83,7 @@ it('takes such texts in its own fields', async () => {
   await harmless(lena);
 });
 
-it('opens no file as a page', { timeout: 2 * LONG }, async () => {
+it('opens no file as a page', async () => {
   const [lena, mallory, id] = await two();
   const script = `<script>window.ran='file'; opener && (opener.ran='file')</script>`;
   const svg = `<svg xmlns="http://www.w3.org/2000/svg" onload="window.ran='svg'"><script>window.ran='svg'</script></svg>`;

@@ -6,9 +6,9 @@ export default defineConfig({
     include: ['**/*.spec.ts'],
     pool: 'forks',
     fileParallelism: false,
-    testTimeout: 120_000,
-    hookTimeout: 60_000,
-    // no limit of a promise, only a guard against waiting for ever: as long as a person's pages wait (support/person.ts)
-    expect: { poll: { timeout: 20_000 } },
+    // no limit of a promise, only guards against waiting for ever; that of poll is as long as a person's pages wait (support/person.ts)
+    testTimeout: 300_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

@@ -27,7 +27,7 @@ export class Person {
     const wire = await Wire.to(port);
     const baseURL = `http://${wire.address}`;
     const context = await browser.newContext({ baseURL, locale: 'en-US', ...options });
-    context.setDefaultTimeout(20_000);
+    context.setDefaultTimeout(30_000);
     const watch = new Watch(context, wire.address);
     const page = await context.newPage();
     await page.goto(path);

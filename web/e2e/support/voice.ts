@@ -16,7 +16,7 @@ interface Played {
 }
 
 /** What the row of a voice message shows while its sound goes to its end, too soon over for who looks from outside now and then. */
-export async function played(row: Locator, timeout = 20_000): Promise<Played> {
+export async function played(row: Locator, timeout = 30_000): Promise<Played> {
   const play = row.getByRole('button', { name: en['voice.play'] });
   await play.waitFor({ timeout });
   const seen = await row.evaluateHandle(follow, en['voice.pause']);
