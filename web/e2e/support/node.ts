@@ -11,7 +11,10 @@ const READY_MS = 30_000;
 
 type Conf = Record<string, string | number | boolean>;
 
-/** What every spec's node is told: free ports, cheap passwords, no limits that a fast test would meet. */
+/**
+ * What every spec's node is told: free ports, cheap passwords, no limits that a fast test would meet, and none that a machine meets which
+ * stands still for some seconds.
+ */
 const usual: Conf = {
   'http.listen': '127.0.0.1:0',
   'ws.listen': '127.0.0.1:0',
@@ -19,6 +22,7 @@ const usual: Conf = {
   'auth.secret': 'a secret for specs, 32 bytes or more',
   'crypt.ops': 1,
   'crypt.memory': '8KiB',
+  'script.timeout': '9s',
   workers: 2,
   'limits.auth_addr': '0',
   'limits.http_addr': '0',

@@ -161,10 +161,11 @@ export class Outbox {
   }
 
   heard(note: OutboxNote): void {
-    void this.load().then(() => {
+    const look = this.load().then(() => {
       this.tell(note.conversation);
       this.go(note.conversation);
     });
+    look.catch(() => {});
   }
 
   /** These are in the store as messages; they stay in the list until they have been told. */

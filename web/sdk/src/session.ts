@@ -199,7 +199,10 @@ export class Session {
       } catch (e) {
         const error = e as ApiError;
         if (error.status === 401 || error.code === 'user_disabled') {
-          await this.end(error.code === 'token_expired' ? 'expired' : reasonOf(error), false);
+          // another client of the store may have signed out, and says why
+          await this.load();
+          const why = error.code === 'token_expired' ? 'expired' : reasonOf(error);
+          if (this.row?.login === row.login) await this.end(why, false);
           throw error;
         }
         if ((error.code === 'network' || error.code === 'timeout') && n < 3) await sleep(300 * (n + 1));

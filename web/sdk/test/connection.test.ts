@@ -268,6 +268,16 @@ describe('a connection', () => {
     expect(FakeSocket.all.length).toBe(1);
   });
 
+  it('says logout, too, where it is refused new tokens because another client of its store has signed out', async () => {
+    answers['/api/auth/refresh'] = () => {
+      void client['store'].write(async (tx) => tx.clear());
+      return { status: 401, body: { error: 'invalid token', code: 'token_revoked', request_id: '' } };
+    };
+    last().end(4001);
+    await comes(() => client.state.name === 'signed-out');
+    expect(client.state.reason).toBe('logout');
+  });
+
   it('is signed out by a logout before the server hears of it', async () => {
     const store = client['store'];
     let left: unknown = 'nothing asked';

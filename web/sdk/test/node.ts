@@ -39,6 +39,8 @@ export class TestNode {
       'auth.secret': 'a secret for specs, 32 bytes or more',
       'crypt.ops': '1',
       'crypt.memory': '8KiB',
+      // longer than a machine in trouble stands still
+      'script.timeout': '9s',
       workers: '2',
       'limits.auth_addr': '0',
       'limits.http_addr': '0',
