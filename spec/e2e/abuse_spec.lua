@@ -92,13 +92,9 @@ describe("half-open sockets", function()
     end)
 end)
 
-describe("a socket", function()
-    local n, lena, tom, chat
-    setup(function()
-        n = node.start {["http.deadline"] = "1s", ["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0"}
-        lena, tom = n:person(), n:person()
-        chat = lena:chat(tom)
-    end)
+describe("the deadline of a request", function()
+    local n
+    setup(function() n = node.start {["http.deadline"] = "1s"} end)
     teardown(function()
         attack.unharmed(n)
         n:finish()
@@ -118,7 +114,7 @@ describe("a socket", function()
         return "all of it was read"
     end
 
-    it("that drips one byte at a time is ended at the deadline, not kept by its dripping", function()
+    it("ends a socket that drips one byte at a time, which is not kept by its dripping", function()
         local body = '{"username":"' .. ("x"):rep(400) .. '"}'
         local head = "POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: " .. #body .. "\r\n\r\n"
         local said = drip(head .. body, 20)
@@ -134,7 +130,7 @@ describe("a socket", function()
         c:close()
     end)
 
-    it("has one deadline for head and body together, from the first byte on", function()
+    it("is one for head and body together, from the first byte on", function()
         -- one of its own for the body could not be over before 1,500 ms; a busy machine may take as long, but not each time
         assert.truthy(node.eventually(function()
             local started = P.now()
@@ -148,6 +144,19 @@ describe("a socket", function()
             assert.truthy(took >= 980, took)
             return not early and said ~= "" and took < 1450
         end, 60000))
+    end)
+end)
+
+describe("a socket", function()
+    local n, lena, tom, chat
+    setup(function()
+        n = node.start {["limits.ws_frames"] = "0", ["limits.ws_messages"] = "0"}
+        lena, tom = n:person(), n:person()
+        chat = lena:chat(tom)
+    end)
+    teardown(function()
+        attack.unharmed(n)
+        n:finish()
     end)
 
     it("with a body that does not fit beside those of others gets 503, and the others go on", function()

@@ -261,7 +261,8 @@ describe("a flood of logins", function()
     end
 
     it("is bounded by the queue of the hashes: 503 with Retry-After above it, chats go on", function()
-        local n = node.start {["crypt.ops"] = 2, ["crypt.memory"] = "16MiB", ["crypt.queue"] = 16, ["crypt.threads"] = 1}
+        local n = node.start {["crypt.ops"] = 2, ["crypt.memory"] = "16MiB", ["crypt.queue"] = 16, ["crypt.threads"] = 1,
+            ["script.timeout"] = "60s", ["http.deadline"] = "60s"} -- for those that wait for a slow machine's hashes
         local before = attack.memory(n)
         attack.beside(n, function()
             local seen = flood(n, 300)
