@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
 import { Account } from './support/account';
 import { serious } from './support/axe';
+import { furnished } from './support/furnished';
 import type { Person } from './support/person';
 import { png } from './support/pictures';
 import { scene } from './support/scene';
@@ -13,56 +14,6 @@ import { text } from './support/text';
 // has them in English); and everything that a chat needs by keyboard alone.
 const world = scene();
 const LONG = 120_000;
-
-/** Lena, with something on each of her screens. */
-async function furnished(): Promise<{
-  lena: Account;
-  paths: string[];
-  chat: string;
-  group: string;
-  person: string;
-}> {
-  const lena = await world.account('lena');
-  const [tom, mia, nora, max, eve] = await Promise.all(
-    ['tom', 'mia', 'nora', 'max', 'eve'].map((name) => world.account(name)),
-  );
-  for (const other of [tom!, mia!, eve!]) await lena.befriend(other);
-  await nora!.api('POST', '/api/contacts/apply', { target_user_id: lena.id, remark: 'Hello, I am Nora' });
-  await lena.api('POST', '/api/contacts/apply', { target_user_id: max!.id, remark: 'Hello' });
-  await lena.api('POST', '/api/blocks', { user_id: eve!.id });
-  const chat = await lena.chat(tom!);
-  await tom!.sayAll(chat, ['Are you there?', 'See https://example.org/a?b=c', '🎉', 'a taken back one']);
-  const last = await tom!.say(chat, 'and this one not');
-  await tom!.api('POST', `/api/messages/${last.id}/revoke`);
-  await lena.say(chat, 'Yes!');
-  const group = await lena.group('Hikers', [tom!, mia!]);
-  await lena.api('PUT', `/api/conversations/${group}/announcement`, { text: 'Saturday at eight' });
-  await lena.api('PUT', `/api/conversations/${group}/members/${tom!.id}/role`, { role: 'admin' });
-  await lena.api('PUT', `/api/conversations/${group}`, { join_mode: 'approval' });
-  await nora!.api('POST', `/api/conversations/${group}/join`, { message: 'Please' });
-  await mia!.say(group, 'Who comes along?');
-  const paths = [
-    '/chat',
-    `/chat/${chat}`,
-    `/chat/${chat}/info`,
-    `/chat/${group}`,
-    `/chat/${group}/info`,
-    '/contacts',
-    '/contacts/add',
-    '/contacts/requests',
-    '/contacts/blocked',
-    '/contacts/group',
-    `/contacts/${tom!.id}`,
-    `/contacts/${max!.id}`,
-    '/settings',
-    '/settings/profile',
-    '/settings/look',
-    '/settings/notifications',
-    '/settings/devices',
-    '/nothing/here',
-  ];
-  return { lena, paths, chat: `/chat/${chat}`, group: `/chat/${group}`, person: `/contacts/${tom!.id}` };
-}
 
 const wide = { width: 1280, height: 800 };
 const narrow = { width: 360, height: 740 };
@@ -89,7 +40,7 @@ async function visit(page: Page, path: string): Promise<void> {
 }
 
 it.each(looks)('opens nothing with a serious fault: %s', { timeout: 8 * LONG }, async (_look, options) => {
-  const { lena, paths, chat, group, person } = await furnished();
+  const { lena, paths, chat, group, person } = await furnished(world);
   const say = (key: Parameters<typeof text>[0], params = {}) =>
     text(key, params, options.locale === 'zh-CN' ? 'zh' : 'en');
   const guest = await world.visitor(options);

@@ -2,7 +2,7 @@ import type { BrowserContextOptions } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { en } from '../app/src/i18n/en';
 import { serious } from './support/axe';
-import type { Person } from './support/person';
+import { furnished } from './support/furnished';
 import { scene } from './support/scene';
 import { settled } from './support/settled';
 
@@ -14,50 +14,10 @@ const looks: Record<string, BrowserContextOptions> = {
   'dark, 360 pixels': { colorScheme: 'dark', viewport: { width: 360, height: 740 } },
 };
 
-/** A person with contacts, requests, a chat, a group with an announcement, a blocked one. */
-async function furnished(options: BrowserContextOptions): Promise<[Person, string[]]> {
-  const lena = await world.account('lena');
-  const [tom, mia, ida, pim] = await Promise.all(
-    ['tom', 'mia', 'ida', 'pim'].map((name) => world.account(name)),
-  );
-  await lena.befriend(tom!);
-  await lena.befriend(mia!);
-  await ida!.api('POST', '/api/contacts/apply', { target_user_id: lena.id, remark: 'We met at the lake' });
-  await lena.api('POST', '/api/blocks', { user_id: pim!.id });
-  const chat = await lena.chat(tom!);
-  await lena.say(chat, 'Are you coming on Saturday?');
-  const asked = await tom!.say(chat, 'Yes! See https://example.org/map for the way.');
-  await tom!.say(chat, 'And bring the red bag, please');
-  await tom!.api('POST', `/api/messages/${asked.id}/revoke`);
-  const group = await lena.group('Hiking', [tom!, mia!]);
-  await lena.api('PUT', `/api/conversations/${group}/announcement`, { text: 'We meet at nine.' });
-  await mia!.say(group, 'I am in');
-  const person = await world.signedIn(lena, options);
-  const paths = [
-    '/chat',
-    `/chat/${chat}`,
-    `/chat/${chat}/info`,
-    `/chat/${group}`,
-    `/chat/${group}/info`,
-    '/contacts',
-    '/contacts/add',
-    '/contacts/requests',
-    '/contacts/blocked',
-    '/contacts/group',
-    `/contacts/${tom!.id}`,
-    '/settings',
-    '/settings/profile',
-    '/settings/look',
-    '/settings/notifications',
-    '/settings/devices',
-    '/nothing/here',
-  ];
-  return [person, paths];
-}
-
 for (const [look, options] of Object.entries(looks)) {
   it(`have nothing that axe-core finds serious, signed in: ${look}`, async () => {
-    const [person, paths] = await furnished(options);
+    const { lena, paths } = await furnished(world);
+    const person = await world.signedIn(lena, options);
     const found: string[] = [];
     for (const path of paths) {
       await person.page.goto(path);
