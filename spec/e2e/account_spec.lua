@@ -242,8 +242,8 @@ describe("address limits", function()
     it("answer 429 with Retry-After, for logins apart from the rest", function()
         local n = node.start {["limits.auth_addr"] = "1/3", ["limits.http_addr"] = "5/10", ["limits.http_user"] = "2/4"}
         local seen = {}
-        for _ = 1, 50 do
-            local r = n:api("POST", "/api/auth/login", {body = {username = "abc", password = "x"}})
+        for i = 1, 50 do -- each name has failures of its own
+            local r = n:api("POST", "/api/auth/login", {body = {username = "abc" .. i, password = "x"}})
             seen[r.status] = (seen[r.status] or 0) + 1
             if r.status == 429 then
                 assert.equal("rate limit exceeded", r.json.error)
