@@ -3,8 +3,7 @@
 #include "base/clock.h"
 #include "port/store_in.h"
 #include "sched/runtime.h"
-#include "spec/spec.h"
-#include <time.h>
+#include "spec/wait.h"
 
 enum { GO = MSG_USER + 500, OP_LOGINS = 1, OP_USERS };
 
@@ -93,8 +92,7 @@ static void run_with(int64_t rows, int fail_logins, int fail_users) {
     runtime_t *rt = runtime_new(&(runtime_conf_t){.workers = 1, .seed = 1, .mono_ns = fast_ns});
     runtime_start(rt);
     runtime_send(rt, actor_spawn(rt, NULL, &reader, 0, 0, NULL), msg_new(GO, 0));
-    for (int i = 0; i < 20000 && !given_up && !atomic_load(&edge.loaded); i++)
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    (void)COMES(given_up || atomic_load(&edge.loaded));
     runtime_stop(rt, 2000);
     runtime_free(rt);
 }

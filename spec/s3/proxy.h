@@ -85,7 +85,7 @@ static void proxy_pass(proxy_t *p, int from, char *room, size_t size) {
         for (ssize_t n; (n = recv(to, room, size, 0)) > 0;)
             if (!lose && !proxy_send(from, room, (size_t)n))
                 break;
-    if (lose)
+    if (lose && *p->lost) /* not when the spec has given it up meanwhile */
         atomic_store(&p->dark, true);
     close(to);
 }

@@ -8,12 +8,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/stat.h"
-#include "spec/spec.h"
+#include "spec/wait.h"
 #include <arpa/inet.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -120,7 +119,7 @@ static bool expect_in(const char *text, int ms) {
 }
 
 static bool expect(const char *text) {
-    return expect_in(text, 30000);
+    return expect_in(text, WAIT_MS);
 }
 
 static bool enter(const char *name) {
@@ -201,7 +200,7 @@ static void echo_answered(console_call_t *call, int err, const msg_t *reply) {
 static void echo_command(console_call_t *call, void *arg) {
     (void)arg;
     for (int i = 0; i < 8; i++)
-        console_ask(call, ask_target, echo_answered, NULL, 0, 5000);
+        console_ask(call, ask_target, echo_answered, NULL, 0, WAIT_MS);
 }
 
 static void wide(console_call_t *call, void *arg) {
