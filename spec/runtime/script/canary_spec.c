@@ -212,6 +212,7 @@ SPEC("whose upgrade fails at the promotion leaves the old version everywhere, wi
 SPEC("is what a reload begins with when script.canary says so; a changed file takes its place") {
     stage_new();
     stage_set("script.canary", "50");
+    stage_set("script.canary_time", "1h");
     stage_set("script.canary_requests", "1000000");
     stage_set("script.canary_slower", "100000");
     stage_file("t.lua", SERVICE("1", ""));
@@ -240,6 +241,7 @@ static int64_t policy(script_policy_t *p) {
 SPEC("of a policy is asked on one worker; what it cannot answer the old one does") {
     stage_new();
     stage_workers = 1; /* the spec's caller is sure to be on it */
+    stage_set("script.canary_time", "1h");
     stage_file("t.lua", "return {name = 't', on = {}, policy = {p = function(n) return n end}}");
     CHECK(stage_open(NULL, NULL, 0));
     stage_workers = 2;
