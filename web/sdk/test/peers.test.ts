@@ -50,7 +50,7 @@ describe('what a client has claimed', () => {
   const open: Client[] = [];
 
   beforeAll(async () => {
-    node = await TestNode.start({ 'auth.access_ttl': '22s' });
+    node = await TestNode.start({ 'auth.access_ttl': '22s', 'auth.refresh_grace': '60s' });
     whole = new MemoryStore(10_000);
     ann = await person(node.url, { store: whole });
     bob = await person(node.url);

@@ -27,7 +27,7 @@ for (const [kind, make] of Object.entries(kinds)) {
     const used = new Map<string, Set<string>>();
 
     beforeAll(async () => {
-      node = await TestNode.start({ 'auth.access_ttl': '22s' });
+      node = await TestNode.start({ 'auth.access_ttl': '22s', 'auth.refresh_grace': '60s' });
       open = make();
       first = await person(node.url, { store: open(), fetch: noting('first') });
       bob = await person(node.url);
