@@ -130,14 +130,13 @@ local function finish(state, call, reason, missed)
     end
 end
 
--- The sweep says it again: a state that was lost, or changed by a version that was replaced meanwhile, does not stay in the metrics.
-local function count(state, more)
-    state.live = state.live + more
-    calls.active(state.live)
+local function count(state, live)
+    state.live = live
+    calls.active(live)
 end
 
 local function over(state, call, reason, result, missed)
-    count(state, -1)
+    count(state, math.max(0, state.live - 1))
     calls.ended(result)
     finish(state, call, reason, missed)
 end
@@ -254,7 +253,7 @@ end
 local function new_call(id, key, ask, device, devices)
     return {
         id = id, key = key, type = ask.type, conversation = ask.conversation, status = "ringing", end_reason = "", started_at = seconds(),
-        connected_at = 0, ended_at = 0, renew_at = now() + RENEW_MS,
+        connected_at = 0, ended_at = 0, deadline = now(), renew_at = now() + RENEW_MS,
         caller = {user = ask.caller, device = device, devices = set_of(devices[ask.caller])},
         callee = {user = ask.callee, devices = set_of(devices[ask.callee]), rung = {}, out = {}},
     }
@@ -287,7 +286,7 @@ local function open(state, req, ask, facts, id, key)
         finish(state, call, "unavailable", "unavailable")
         return call, unavailable(call)
     end
-    count(state, 1)
+    count(state, state.live + 1)
     arm(call, ring_timeout(call))
     for _, device in ipairs(devices[ask.callee]) do ring(call, device) end
     if not call.caller.devices[req.device] then call.caller.gone_at = now() end
@@ -528,11 +527,11 @@ local function late(call)
 end
 
 local function sweep(state)
-    local renewals = 0
-    count(state, 0)
+    local renewals, live = 0, 0
     forget_old(state)
     forget_starting(state)
     for id, call in pairs(state.calls) do
+        live = live + (call.status == "ended" and 0 or 1)
         if call.status == "ended" then
             if call.record then later(call, "record", {call_id = id}) end
         elseif late(call) then
@@ -543,6 +542,7 @@ local function sweep(state)
             later(call, "renew", {call_id = id})
         end
     end
+    count(state, live) -- it may be wrong by handlers that were killed on their way, or of a version that was replaced meanwhile
 end
 
 return {

@@ -206,6 +206,18 @@ describe("calls", function()
             assert.truthy(free())
         end)
 
+        it("whose handler was killed on its way is over with the next sweep, and nobody stays busy", function()
+            local active = _G.calls.active
+            _G.calls.active = function() error("killed") end
+            assert.has_error(function() call(lena, tom) end)
+            _G.calls.active = active
+            w.states.call.live = 7
+            w:run("call", "sweep", 0)
+            pass(0)
+            w:run("call", "sweep", 0)
+            assert.same({0, true}, {w.active, free()})
+        end)
+
         it("that fails when one device rings already does not ring on, is not taken up again and leaves no record", function()
             local tell = _G.push.device
             _G.push.device = function(user, name, ...)
