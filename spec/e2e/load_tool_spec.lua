@@ -74,7 +74,7 @@ describe("the reference load tool", function()
     setup(function()
         n = node.start {
             ["ws.mode"] = "open", ["limits.handshake_addr"] = "1/1", ["limits.http_addr"] = "0", ["limits.ws_frames"] = "100/200",
-            ["limits.ws_messages"] = "20/50", ["ws.ping_interval"] = "100ms", ["ws.dead_after"] = "300ms", ["ws.pong_timeout"] = "200ms",
+            ["limits.ws_messages"] = "20/50", ["ws.ping_interval"] = "250ms", ["ws.dead_after"] = "750ms", ["ws.pong_timeout"] = "500ms",
         }
     end)
     teardown(function() n:finish() end)
@@ -125,7 +125,7 @@ describe("the reference load tool", function()
         local c = connect("ws://" .. n.ws_address .. "/ws", CONNS + 1)
         for _ = 1, 3 do
             n.process:kill(19)
-            P.pause(1000)
+            P.pause(2000)
             n.process:kill(18)
             for _ = 1, 3 do
                 local f
