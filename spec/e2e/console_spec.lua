@@ -356,16 +356,31 @@ describe("the console's door", function()
         return said or ""
     end
 
-    it("lets nobody in without the password, and makes them wait after five wrong ones, whatever the name", function()
-        n = start()
+    -- Names share 64 places, by a hash that each process seeds anew. false: two of these names share one.
+    local function waits_by_name()
         for _, name in ipairs {"lena", "no.such.name"} do
-            for _ = 1, 4 do assert.truthy(try(name, "wrong"):find("incorrect")) end
+            for _ = 1, 4 do
+                local said = try(name, "wrong")
+                if name ~= "lena" and said:find(WAIT, 1, true) then return false end
+                assert.truthy(said:find "incorrect", said)
+            end
             assert.truthy(node.eventually(function() -- the first wait is a second: a busy machine may miss it, and begins again
                 for _ = 1, 5 do try(name, "wrong") end
                 return try(name, console.PASSWORD):find(WAIT, 1, true)
             end, 60000), name)
         end
-        assert.truthy(try("tom", console.PASSWORD):find("Welcome"))
+        return try("tom", console.PASSWORD):find "Welcome"
+    end
+
+    it("lets nobody in without the password, and makes them wait after five wrong ones, whatever the name", function()
+        local by_name
+        for _ = 1, 8 do
+            if n then n:finish() end
+            n = start()
+            by_name = waits_by_name()
+            if by_name then break end
+        end
+        assert.truthy(by_name)
         assert.truthy(node.eventually(function() return try("lena", console.PASSWORD):find("Welcome") end, 60000))
         assert.truthy(node.eventually(function() return n:log():find("login failed user=lena", 1, true) end))
     end)
