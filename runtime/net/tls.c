@@ -62,8 +62,19 @@ static int received(net_conn_t *c, struct lws *wsi, char *at, size_t len) {
     return 0;
 }
 
-static void gone(net_conn_t *c) {
+/* Neither side knows the other any more, and no event is left. */
+static void part(net_conn_t *c) {
+    if (!c->events)
+        epoll_ctl(c->worker->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+    lws_set_opaque_user_data(c->wsi, NULL);
     c->wsi = NULL;
+}
+
+/* The library's last word (and its close of the descriptor) comes from the loop's closing phase:
+ * after the end of our turn, when its time limit closed in the timers that uv_run looks at last. By
+ * then c is freed. */
+static void gone(net_conn_t *c) {
+    part(c);
     c->flags |= F_EOF;
     conn_cut(c);
 }
@@ -301,10 +312,7 @@ static void close_now(net_conn_t *c) {
     struct lws *wsi = c->wsi;
     if (!wsi)
         return;
-    if (!c->events)
-        epoll_ctl(c->worker->epoll, EPOLL_CTL_DEL, c->fd, NULL);
-    c->wsi = NULL;
-    lws_set_opaque_user_data(wsi, NULL);
+    part(c);
     lws_set_timeout(wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_SYNC);
 }
 
