@@ -33,14 +33,7 @@ __attribute__((unused)) static bool wait_for(_Atomic uint64_t *what, uint64_t le
 
 /* A CHECK of what becomes true soon. It has to become true by itself: that something else was seen
  * does not say that this has happened too, if another thread does both. */
-#define UNTIL(cond)                                                                                \
-    do {                                                                                           \
-        if (!COMES(cond)) {                                                                        \
-            printf("%s:%d: did not become so: %s\n", __FILE__, __LINE__, #cond);                   \
-            spec_failed = true;                                                                    \
-            return;                                                                                \
-        }                                                                                          \
-    } while (0)
+#define UNTIL(cond) CHECK(COMES(cond))
 /* The same of two numbers: a miss tells both. */
 #define UNTIL_INT(got, want)                                                                       \
     do {                                                                                           \
